@@ -1,0 +1,103 @@
+"""Table: a data set as plain arrays, prepared once and shared by all trials; and the settings that say how."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from scipy import sparse
+
+from gxsearch.config import Config, knob
+
+PARTS = ("train", "val", "test")
+
+
+class Genes(Config):
+    """Which genes the models see; chosen on training rows only."""
+
+    top_variable: int | None = knob(None, doc="keep this many genes of largest variance over training rows", low=2)
+    file: str | None = knob(None, doc="keep the genes named in this text file, one a line")
+    min_cells: int = knob(0, doc="drop genes with values other than zero in fewer training rows than this", low=0)
+
+
+class Split(Config):
+    """Which rows are held out; fixed per data set and the same for every trial and model."""
+
+    val: float = knob(0.15, doc="share of rows that the search may look at", low=0.0, below=1.0)
+    test: float = knob(0.15, doc="share of rows touched once, at the end", low=0.0, below=1.0)
+    group: str | None = knob(None, doc="obs column (donor, patient) whose rows stay together")
+    stratify: str | None = knob(None, doc="obs column whose classes keep their shares in every part")
+    seed: int = knob(0, doc="seed of the split", low=0)
+
+
+class DataConfig(Config):
+    """The `data` section of a search space file."""
+
+    path: str = knob(doc="built-in set, file (.h5ad .zarr .csv .tsv, .gz) or URI (s3:// gs:// https://)")
+    layer: str | None = knob(None, doc="layer to read instead of X")
+    transform: list[Literal["normalize", "log1p", "log2p1", "log10p1"]] = knob(
+        [], doc="steps from what is stored to what the model reads: normalize (to the median total), log1p, ..."
+    )
+    genes: Genes = knob(Genes(), doc="which genes are used")
+    label: str | None = knob(None, doc="obs column that scores and colors embeddings; never an input")
+    batch: list[str] = knob([], doc="obs columns of nuisance covariates")
+    time: str | None = knob(None, doc="obs column of time, for series")
+    spatial: str | None = knob(None, doc="obsm key of coordinates, for spatial models")
+    split: Split = knob(Split(), doc="which rows are held out")
+    view: dict[str, Any] = knob({}, doc="settings of the model's view of the data (gxsearch models NAME)")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A checked, transformed, split data set; arrays may be read-only views of shared memory.
+
+    Attributes:
+        x_ng: values, float32, dense or CSR.
+        obs_names: unique row names (n,), unicode array.
+        var_names: unique gene names (g,), unicode array.
+        part_n: index into `PARTS` per row (n,), int8.
+        obs: the obs columns that the spec names; text as unicode arrays, numbers as float64.
+        obsm: coordinates, if asked for.
+        facts: JSON-ready record: source, shape, sha256 fingerprint, transform, split sizes, warnings.
+    """
+
+    x_ng: np.ndarray | sparse.csr_matrix
+    obs_names: np.ndarray
+    var_names: np.ndarray
+    part_n: np.ndarray
+    obs: dict[str, np.ndarray] = field(default_factory=dict)
+    obsm: dict[str, np.ndarray] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_obs(self) -> int:
+        """Number of rows."""
+        return len(self.obs_names)
+
+    @property
+    def n_vars(self) -> int:
+        """Number of genes."""
+        return len(self.var_names)
+
+    def rows(self, part: str) -> np.ndarray:
+        """Return the indices of the rows of 'train', 'val' or 'test', ascending."""
+        return np.flatnonzero(self.part_n == PARTS.index(part))
+
+    def dense(self) -> Table:
+        """Return the table with `x_ng` as a C-contiguous dense array; itself if it already is one."""
+        if isinstance(self.x_ng, np.ndarray):
+            return self
+        return dataclasses.replace(self, x_ng=np.ascontiguousarray(self.x_ng.toarray(), dtype=np.float32))
+
+    def take(self, rows: np.ndarray) -> Table:
+        """Return the table of these rows only."""
+        return dataclasses.replace(
+            self,
+            x_ng=self.x_ng[rows],
+            obs_names=self.obs_names[rows],
+            part_n=self.part_n[rows],
+            obs={name: values[rows] for name, values in self.obs.items()},
+            obsm={name: values[rows] for name, values in self.obsm.items()},
+        )

@@ -1,0 +1,110 @@
+"""View: how a table becomes examples on a device; one subclass per kind of model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+
+from gxsearch.config import Config
+from gxsearch.data.batch import Batch
+from gxsearch.data.table import Table
+from gxsearch.errors import DataError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Dims:
+    """Sizes that a model takes from the data; kept beside its weights.
+
+    Attributes:
+        n_rows: rows that get a vector in training.
+        n_genes: genes.
+        low, high: smallest and largest training value, in units of the table.
+    """
+
+    n_rows: int
+    n_genes: int
+    low: float = 0.0
+    high: float = 1.0
+
+
+class Examples(ABC):
+    """A data set on a device, cut into batches; index tensors in, no DataLoader."""
+
+    n_values: int
+    """Values read in one epoch of training, for the throughput."""
+
+    @abstractmethod
+    def steps(self, batch_size: int) -> int:
+        """Return the number of batches in one epoch of training."""
+
+    @abstractmethod
+    def train(
+        self, batch_size: int, generator: torch.Generator, *, rank: int = 0, world_size: int = 1
+    ) -> Iterator[Batch]:
+        """Yield one epoch of batches, drawn by `generator`; of every batch, this rank's share."""
+
+    @abstractmethod
+    def validation(self) -> Iterator[Batch]:
+        """Yield the held-out examples: the same ones, in the same order, for every trial and epoch."""
+
+
+class View(ABC):
+    """How a table becomes examples. Scales, bins and vocabularies are learnt from training rows by `fit`."""
+
+    Config: ClassVar[type[Config]]
+    axis: ClassVar[Literal["obs", "var"]] = "obs"
+    """Which rows get a vector: observations (obsm) or genes (varm)."""
+    layout: ClassVar[Literal["dense", "sparse"]] = "dense"
+    """What the view wants to find in shared memory; the driver converts once."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, table: Table, config: Config) -> View:
+        """Learn what the view needs from the training rows of `table`.
+
+        Raises:
+            DataError: when the table cannot serve this kind of model.
+        """
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Return what `load` needs, as plain JSON values."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, state: dict[str, Any]) -> View:
+        """Rebuild a fitted view from its `state`."""
+
+    @property
+    @abstractmethod
+    def dims(self) -> Dims:
+        """Sizes for the model."""
+
+    @property
+    @abstractmethod
+    def genes(self) -> np.ndarray:
+        """Gene names in the model's order (g,)."""
+
+    @abstractmethod
+    def examples(self, table: Table, device: torch.device) -> Examples:
+        """Put the table on a device."""
+
+
+def align(x_ng: np.ndarray, have: np.ndarray, want: np.ndarray, where: str) -> np.ndarray:
+    """Return the columns of `x_ng` (n, g_have) in the order of the genes `want`: (n, g_want).
+
+    Raises:
+        DataError: naming how many genes are missing and the first five of them.
+    """
+    place = {name: i for i, name in enumerate(have.tolist())}
+    missing = [name for name in want.tolist() if name not in place]
+    if missing:
+        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        hint = did_you_mean(missing[0], list(place)[:5000])
+        raise DataError.one("E420", where, f"{len(missing)} of {len(want)} genes are missing: {shown}", hint)
+    return x_ng[:, [place[name] for name in want.tolist()]]

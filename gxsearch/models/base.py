@@ -1,0 +1,110 @@
+"""GeneModel: what every architecture gives, and the abilities that only some have."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from torch import Tensor, nn
+
+from gxsearch.config import Config, knob
+from gxsearch.data.batch import Batch
+from gxsearch.data.table import Table
+from gxsearch.data.view import Dims, View
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What one forward pass gives back.
+
+    Attributes:
+        terms: named parts of the loss, scalars, each a mean per example (nats or squared units of x).
+        weights: the weight of each term at this point of training.
+        prediction, target: what was reconstructed and what it should be, same shape, for R2 and Pearson.
+        weight: weight of each predicted value; None means one.
+    """
+
+    terms: dict[str, Tensor]
+    weights: dict[str, float]
+    prediction: Tensor | None = None
+    target: Tensor | None = None
+    weight: Tensor | None = None
+
+    @property
+    def total(self) -> Tensor:
+        """The weighted sum of the terms, a scalar."""
+        return sum(self.weights[name] * term for name, term in self.terms.items())
+
+
+class TrainConfig(Config):
+    """How a model is trained; an architecture subclasses it to state its own defaults and further knobs."""
+
+    lr: float = knob(1e-3, doc="learning rate of Adam", above=0.0, high=10.0)
+    batch_size: int = knob(128, doc="examples per step, over all workers", low=1)
+    weight_decay: float = knob(0.0, doc="coupled L2 decay of Adam", low=0.0)
+    grad_clip: float = knob(0.0, doc="largest norm of the gradient; 0 does not clip", low=0.0)
+
+
+class GeneModel(nn.Module, ABC):
+    """An architecture: losses of a batch, and a vector per row. Subclasses are final.
+
+    `progress` in [0, 1] is the share of training done, so that annealing needs no epoch arithmetic; validation
+    is always at progress 1.
+    """
+
+    Config: ClassVar[type[Config]]
+    Train: ClassVar[type[TrainConfig]] = TrainConfig
+    View: ClassVar[type[View]]
+    metrics: ClassVar[dict[str, Literal["min", "max"]]]
+    """Validation measures of its own that an objective may name, without the prefix ``val/``."""
+    reference: ClassVar[str]
+    """The paper, in one line."""
+
+    @abstractmethod
+    def __init__(self, config: Config, dims: Dims): ...
+
+    @abstractmethod
+    def forward(self, batch: Batch, progress: float) -> Losses:
+        """Return the losses of a batch."""
+
+    @abstractmethod
+    def embed(self, batch: Batch) -> Tensor:
+        """Return a vector per row of the batch (n, k)."""
+
+    def parameter_groups(self, train: TrainConfig) -> list[dict]:
+        """Return the optimizer's parameter groups; a documented hook for settings that differ by table."""
+        return [{"params": list(self.parameters()), "lr": train.lr, "weight_decay": train.weight_decay}]
+
+
+@runtime_checkable
+class StartsFromData(Protocol):
+    """A model whose first weights are taken from the data (ranges, PCA); not called on resume."""
+
+    def start(self, table: Table, view: View) -> None:
+        """Set the first weights from training rows."""
+
+
+@runtime_checkable
+class FitsNewRows(Protocol):
+    """A model without an encoder: a new row's vector is found by optimization with all else frozen."""
+
+    def fit_rows(self, x_ng: Tensor, known_ng: Tensor | None = None) -> Tensor:
+        """Return the vectors (n, k) of new rows; `known_ng` marks the entries that may be looked at."""
+
+
+@runtime_checkable
+class Decodes(Protocol):
+    """A model that gives expression values for any vector."""
+
+    def decode(self, z_nk: Tensor) -> Tensor:
+        """Return values (n, g) in units of the table."""
+
+
+@runtime_checkable
+class EmbedsGenes(Protocol):
+    """A model with a vector per gene."""
+
+    def gene_vectors(self) -> np.ndarray:
+        """Return the vectors (g, k), in the order of the view's genes."""

@@ -1,0 +1,1 @@
+"""Floor 1: layers, distributions and schedules shared by the models."""

@@ -1,0 +1,1 @@
+"""Floor 4: reads what a run left behind; needs no Ray."""

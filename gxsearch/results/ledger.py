@@ -1,0 +1,150 @@
+"""The ledger: what happened in a search, one checksummed JSON line an event, appended as it happens.
+
+Events, beside ``seq``, ``time`` (UTC) and ``crc``:
+
+    run_started     trials, concurrent
+    run_resumed     command
+    trial_created   trial, params {"model.sample_dim": 8, ...}, seed
+    epoch           trial, epoch, metrics {"val/loss": ..., "best": ..., "best_epoch": ...}
+    trial_ended     trial, state, epochs, best, best_epoch, reason, seconds
+    run_ended       state (done, interrupted, failed), reason
+
+The state of a trial is complete, stopped (early, by the scheduler), diverged, failed or interrupted. Epochs that a
+stopped trial had run beyond ``epochs`` before word reached it do not count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gxsearch.errors import RunError
+
+SYNC_EVERY_S = 1.0
+
+
+class Ledger:
+    """The writing end; one process writes at a time."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._next = _mend(path)
+        self._file = open(path, "ab")  # noqa: SIM115 - held for the whole search
+        self._synced = time.monotonic()
+
+    def append(self, event: str, *, durable: bool = False, **fields: Any) -> None:
+        """Append an event; it reaches the disk at once if `durable`, else within about a second."""
+        record = {"seq": self._next, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event}
+        self._file.write(_line({**record, **fields}))
+        self._file.flush()
+        self._next += 1
+        if durable or time.monotonic() - self._synced > SYNC_EVERY_S:
+            os.fsync(self._file.fileno())
+            self._synced = time.monotonic()
+
+    def close(self) -> None:
+        """Sync and close the file."""
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+def events(path: Path) -> list[dict[str, Any]]:
+    """Read all events. A torn last line, left by a crash, is not an event.
+
+    Raises:
+        RunError: when the ledger is missing, or a line before the last is damaged, naming the line.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise RunError.one("E610", str(path), f"no ledger ({error.strerror})") from None
+    found = []
+    for number, line in enumerate(lines[:-1], 1):
+        event = _parse(line)
+        if event is None and number == len(lines) - 1:
+            break
+        if event is None or event["seq"] != len(found):
+            raise RunError.one("E611", f"{path}:{number}", "this line of the ledger is damaged")
+        found.append(event)
+    return found
+
+
+@dataclass
+class TrialRecord:
+    """One trial as the ledger tells it.
+
+    Attributes:
+        number: the Optuna trial number.
+        params: searched values by their path in the spec.
+        history: metrics of each epoch that counts, in order.
+        state: complete, stopped, diverged, failed, interrupted or running.
+    """
+
+    number: int
+    params: dict[str, Any]
+    seed: int
+    history: list[dict[str, float]] = field(default_factory=list)
+    state: str = "running"
+    reason: str = ""
+    best: float | None = None
+    best_epoch: int = 0
+    seconds: float = 0.0
+
+    @property
+    def ranked(self) -> bool:
+        """Whether the trial may win: it has a finite best epoch and did not fail or diverge."""
+        return self.best is not None and self.state not in ("failed", "diverged")
+
+
+def trials(path: Path) -> list[TrialRecord]:
+    """Read the trials of a ledger, by number."""
+    found: dict[int, TrialRecord] = {}
+    for event in events(path):
+        if event["event"] == "trial_created":
+            found[event["trial"]] = TrialRecord(event["trial"], event["params"], event["seed"])
+        elif event["event"] == "epoch":
+            _add_epoch(found[event["trial"]], event)
+        elif event["event"] == "trial_ended":
+            trial = found[event["trial"]]
+            trial.state, trial.reason, trial.seconds = event["state"], event["reason"], event["seconds"]
+            trial.best, trial.best_epoch = event["best"], event["best_epoch"]
+            trial.history = [m for m in trial.history if m["epoch"] <= event["epochs"]]
+    return [found[number] for number in sorted(found)]
+
+
+def _add_epoch(trial: TrialRecord, event: dict[str, Any]) -> None:
+    """Add an epoch; one that was run again after a crash replaces its first telling."""
+    trial.history = [m for m in trial.history if m["epoch"] < event["epoch"]]
+    trial.history.append({**event["metrics"], "epoch": event["epoch"]})
+    trial.best, trial.best_epoch = event["metrics"]["best"], int(event["metrics"]["best_epoch"])
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    body = json.dumps(record, separators=(",", ":"))
+    return f'{body[:-1]},"crc":"{zlib.crc32(body.encode()):08x}"}}\n'.encode()
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        body, crc = line[:-18] + b"}", line[-10:-2].decode()
+        return json.loads(body) if crc == f"{zlib.crc32(body):08x}" else None
+    except ValueError:
+        return None
+
+
+def _mend(path: Path) -> int:
+    """Cut a torn last line off, so that the next event starts a line; return the next sequence number."""
+    if not path.exists():
+        return 0
+    found = events(path)
+    whole = b"".join(line + b"\n" for line in path.read_bytes().split(b"\n")[: len(found)])
+    if len(whole) != path.stat().st_size:
+        with open(path, "r+b") as file:
+            file.truncate(len(whole))
+    return len(found)

@@ -1,0 +1,75 @@
+"""RunDir: the one place that knows the names inside a run folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from gxsearch.errors import RunError
+
+
+class RunDir:
+    """The folder of one search, or of one training.
+
+    run.json is written once; spec.yaml is a byte copy of the user's file; ledger.jsonl is the truth about the
+    trials; study.journal is for optuna-dashboard; trials/NNN hold each trial; results/ is made from the rest.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path).resolve()
+        self.run = self.path / "run.json"
+        self.spec = self.path / "spec.yaml"
+        self.ledger = self.path / "ledger.jsonl"
+        self.journal = self.path / "study.journal"
+        self.lock = self.path / "lock"
+        self.log = self.path / "gxsearch.log"
+        self.results = self.path / "results"
+        self.leaderboard = self.results / "leaderboard.csv"
+        self.best = self.results / "best"
+        self.embeddings = self.results / "embeddings.h5ad"
+        self.report = self.results / "report.html"
+        self.baselines = self.results / "baselines.json"
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunDir:
+        """Return an existing run folder.
+
+        Raises:
+            RunError: when there is none at `path`.
+        """
+        found = cls(path)
+        if not found.run.is_file():
+            raise RunError.one("E601", str(path), "no run here (run.json is missing)", "give a folder below runs/")
+        return found
+
+    def trial(self, number: int) -> Path:
+        """Return the folder of a trial; its name is the trial's number in three digits or more."""
+        return self.path / "trials" / f"{number:03d}"
+
+    def checkpoints(self, number: int) -> Path:
+        """Return the folder that holds a trial's checkpoints, one folder an epoch."""
+        return self.trial(number) / "checkpoints"
+
+    def facts(self) -> dict[str, Any]:
+        """Read run.json: id, version, command, spec (resolved), data facts, split, seed, versions.
+
+        Raises:
+            RunError: when it cannot be read.
+        """
+        try:
+            return json.loads(self.run.read_text())
+        except (OSError, ValueError) as error:
+            raise RunError.one("E602", str(self.run), f"cannot be read ({error})") from None
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees the old bytes or the new ones."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(work, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    work.replace(path)

@@ -1,0 +1,129 @@
+"""Checkpoints: safetensors and JSON with a manifest of sha256 sums, complete or absent, never half written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from gxsearch.errors import RunError
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class State:
+    """All that training needs to go on after an epoch.
+
+    Attributes:
+        model: the model's state_dict.
+        optimizer: the optimizer's state_dict.
+        record: JSON values: epoch, best value so far, config, view state.
+    """
+
+    model: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    record: dict[str, Any]
+
+
+def write(folder: Path, state: State) -> None:
+    """Write a checkpoint; a reader sees all of it or nothing."""
+    tensors, plain = _flatten(state.optimizer)
+    files = {
+        "model.safetensors": save({k: v.detach().cpu().contiguous() for k, v in state.model.items()}),
+        "state.safetensors": save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}),
+        "record.json": json.dumps({**state.record, "optimizer": plain}, indent=1).encode(),
+    }
+    publish(folder, files)
+
+
+def read(folder: Path) -> State:
+    """Read a checkpoint.
+
+    Raises:
+        RunError: when a file is missing or its bytes are not those that were written.
+    """
+    files = verified(folder)
+    try:
+        record = json.loads(files["record.json"])
+        optimizer = _unflatten(load(files["state.safetensors"]), record.pop("optimizer"))
+        return State(load(files["model.safetensors"]), optimizer, record)
+    except (KeyError, ValueError, SafetensorError) as error:
+        raise RunError.one("E621", str(folder), f"checkpoint cannot be read ({error})") from None
+
+
+def newest(folder: Path) -> State | None:
+    """Return the newest checkpoint below `folder` that is whole, or None."""
+    for path in sorted(folder.glob("[0-9]*"), reverse=True):
+        try:
+            return read(path)
+        except RunError:
+            continue
+    return None
+
+
+def publish(folder: Path, files: dict[str, bytes]) -> None:
+    """Write files with their manifest into a new folder: to a temporary name, synced, renamed."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    for name, data in {**files, MANIFEST: json.dumps(sums, indent=1).encode()}.items():
+        with open(work / name, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    old = folder.parent / f".{folder.name}.{os.getpid()}.old"
+    if folder.exists():
+        folder.rename(old)
+    work.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def verified(folder: Path) -> dict[str, bytes]:
+    """Return the files that the manifest of `folder` names, checked against it.
+
+    Raises:
+        RunError: when the manifest or a file is missing, or a sum differs.
+    """
+    try:
+        sums = json.loads((folder / MANIFEST).read_bytes())
+        files = {name: (folder / name).read_bytes() for name in sums}
+    except (OSError, ValueError) as error:
+        raise RunError.one("E622", str(folder), f"not a whole folder of ours ({error})") from None
+    for name, data in files.items():
+        if hashlib.sha256(data).hexdigest() != sums[name]:
+            raise RunError.one("E623", str(folder / name), "the file is damaged: its sha256 is not that written")
+    return files
+
+
+def _flatten(optimizer: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors = {f"{i}.{name}": value for i, name, value in _entries(optimizer) if isinstance(value, Tensor)}
+    plain = [[i, name, value] for i, name, value in _entries(optimizer) if not isinstance(value, Tensor)]
+    return tensors, {"groups": optimizer["param_groups"], "plain": plain}
+
+
+def _unflatten(tensors: dict[str, Tensor], plain: dict[str, Any]) -> dict[str, Any]:
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = value
+    for index, name, value in plain["plain"]:
+        state.setdefault(index, {})[name] = value
+    return {"state": state, "param_groups": plain["groups"]}
+
+
+def _entries(optimizer: dict[str, Any]) -> Iterator[tuple[int, str, Any]]:
+    for index, entries in optimizer["state"].items():
+        for name, value in entries.items():
+            yield index, name, value

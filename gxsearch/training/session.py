@@ -1,0 +1,115 @@
+"""One job from its settings to its best epoch: built, trained, checkpointed, resumed; the same for all drivers."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from gxsearch.config import read as read_config
+from gxsearch.data.table import Table
+from gxsearch.data.view import Dims, Examples, View
+from gxsearch.models import registry
+from gxsearch.models.base import GeneModel, StartsFromData, TrainConfig
+from gxsearch.training import checkpoint
+from gxsearch.training.checkpoint import State
+from gxsearch.training.loop import Metrics, derive, epochs
+from gxsearch.training.runtime import Runtime
+
+SAVE_EVERY_S = 10.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that decides what a training gives, as JSON values; the table it reads apart."""
+
+    model: str
+    model_config: dict[str, Any]
+    train_config: dict[str, Any]
+    view_config: dict[str, Any]
+    epochs: int
+    seed: int
+    metric: str
+    mode: Literal["min", "max"]
+
+    def better(self, value: float, best: float | None) -> bool:
+        """Say whether `value` beats `best` under the job's objective."""
+        return best is None or (value < best if self.mode == "min" else value > best)
+
+
+class Bench:
+    """A table on a device and the view fitted to it, kept from one trial to the next."""
+
+    def __init__(self, table: Table, device: torch.device):
+        self.table, self.device = table, device
+        self._fitted: tuple[Any, View, Examples] | None = None
+
+    def view(self, job: Job) -> tuple[View, Examples]:
+        """Return the view that a job asks for, fitted, and its examples."""
+        key = (registry.get(job.model).View, job.view_config)
+        if self._fitted is None or self._fitted[0] != key:
+            kind = key[0]
+            view = kind.fit(self.table, read_config(kind.Config, job.view_config, "", "data.view"))
+            self._fitted = (key, view, view.examples(self.table, self.device))
+        return self._fitted[1:]
+
+
+def session(
+    job: Job, bench: Bench, runtime: Runtime, folder: Path | None = None
+) -> Iterator[tuple[Metrics, GeneModel]]:
+    """Train a job from where `folder` stands; yield each epoch's metrics and the model.
+
+    The metrics gain ``best`` (the objective at the best epoch so far), ``best_epoch`` and ``saved`` (1 where a
+    checkpoint was written to ``folder/<epoch>``: at every better epoch, at the last, and at least every ten
+    seconds). Only rank 0 writes.
+    """
+    view, examples = bench.view(job)
+    resume = checkpoint.newest(folder) if folder is not None else None
+    model, config = build(job, view, bench.table, started=resume is not None)
+    best, best_epoch = (resume.record["best"], resume.record["best_epoch"]) if resume else (None, 0)
+    saved_at = time.monotonic()
+    for metrics, state in epochs(runtime, model, examples, config, length=job.epochs, seed=job.seed, resume=resume):
+        epoch, better = metrics["epoch"], job.better(metrics[job.metric], best)
+        if better:
+            best, best_epoch = metrics[job.metric], epoch
+        due = better or epoch == job.epochs or time.monotonic() - saved_at > SAVE_EVERY_S
+        if due and folder is not None and runtime.rank == 0:
+            record = {"best": best, "best_epoch": best_epoch, **describe(job, view)}
+            checkpoint.write(folder / f"{epoch:06d}", with_record(state(), record))
+            saved_at = time.monotonic()
+        yield {**metrics, "best": best, "best_epoch": best_epoch, "saved": float(due and folder is not None)}, model
+
+
+def build(job: Job, view: View, table: Table, *, started: bool) -> tuple[GeneModel, TrainConfig]:
+    """Build a job's model with first weights drawn from its seed; `started` leaves out the start from data."""
+    kind = registry.get(job.model)
+    config = read_config(kind.Train, job.train_config, "", "train")
+    torch.manual_seed(derive(job.seed, "init"))
+    model = kind(read_config(kind.Config, job.model_config, "", "model"), view.dims)
+    if isinstance(model, StartsFromData) and not started:
+        model.start(table, view)
+    return model, config
+
+
+def describe(job: Job, view: View) -> dict[str, Any]:
+    """Return what `revive` needs beside the weights, as JSON values."""
+    return {"job": dataclasses.asdict(job), "dims": dataclasses.asdict(view.dims), "view": view.state()}
+
+
+def with_record(state: State, record: dict[str, Any]) -> State:
+    """Return the state with more in its record."""
+    return dataclasses.replace(state, record={**state.record, **record})
+
+
+def revive(weights: dict[str, torch.Tensor], record: dict[str, Any]) -> tuple[GeneModel, View, Job]:
+    """Rebuild a trained model, in eval mode, with its view and job, from weights and what `describe` gave."""
+    job = Job(**record["job"])
+    kind = registry.get(job.model)
+    model = kind(read_config(kind.Config, job.model_config, "", "model"), Dims(**record["dims"]))
+    model.load_state_dict(weights)
+    return model.eval(), kind.View.load(record["view"]), job
