@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor, nn
@@ -61,6 +61,8 @@ class GeneModel(nn.Module, ABC):
     """Validation measures of its own that an objective may name, without the prefix ``val/``."""
     reference: ClassVar[str]
     """The paper, in one line."""
+    demo: ClassVar[dict[str, Any]]
+    """The `data` settings of a small simulated set that suits the model; the contract tests train on it."""
 
     @abstractmethod
     def __init__(self, config: Config, dims: Dims): ...

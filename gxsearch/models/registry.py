@@ -20,7 +20,7 @@ def register(name: str) -> Callable[[Model], Model]:
     """Give a model class the name that specs use; the class must declare everything `GeneModel` lists."""
 
     def add(cls: Model) -> Model:
-        missing = [a for a in ("Config", "Train", "View", "metrics", "reference") if not hasattr(cls, a)]
+        missing = [a for a in ("Config", "Train", "View", "metrics", "reference", "demo") if not hasattr(cls, a)]
         assert not missing, f"{cls.__name__} lacks {', '.join(missing)}"
         assert _registered.setdefault(name, cls).__qualname__ == cls.__qualname__, f"'{name}' is taken"
         return cls
