@@ -13,6 +13,7 @@ from gxsearch.config import Config, knob
 from gxsearch.data.batch import Batch
 from gxsearch.data.table import Table
 from gxsearch.data.view import Dims, View
+from gxsearch.nn.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class TrainConfig(Config):
     batch_size: int = knob(128, doc="examples per step, over all workers", low=1)
     weight_decay: float = knob(0.0, doc="coupled L2 decay of Adam", low=0.0)
     grad_clip: float = knob(0.0, doc="largest norm of the gradient; 0 does not clip", low=0.0)
+    schedule: Schedule = knob("constant", doc="learning rate over the training: constant, or a cosine down to 0")
 
 
 class GeneModel(nn.Module, ABC):
@@ -64,8 +66,9 @@ class GeneModel(nn.Module, ABC):
     demo: ClassVar[dict[str, Any]]
     """The `data` settings of a small simulated set that suits the model; the contract tests train on it."""
 
-    @abstractmethod
-    def __init__(self, config: Config, dims: Dims): ...
+    def __init__(self, config: Config, dims: Dims):
+        super().__init__()
+        self.config, self.dims = config, dims
 
     @abstractmethod
     def forward(self, batch: Batch, progress: float) -> Losses:
@@ -110,3 +113,19 @@ class EmbedsGenes(Protocol):
 
     def gene_vectors(self) -> np.ndarray:
         """Return the vectors (g, k), in the order of the view's genes."""
+
+
+@runtime_checkable
+class KeepsRowVectors(Protocol):
+    """A model that keeps a vector per training row as a parameter, so that a picture of them costs nothing."""
+
+    def row_vectors(self) -> np.ndarray:
+        """Return the vectors (n, k) of the training rows, in the order of the table."""
+
+
+@runtime_checkable
+class Measures(Protocol):
+    """A model with measures of its own weights; the loop logs them after every epoch as ``model/<name>``."""
+
+    def measures(self) -> dict[str, float]:
+        """Return the measures by name."""

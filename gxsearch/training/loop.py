@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from gxsearch.data.view import Examples
 from gxsearch.errors import TrialError
-from gxsearch.models.base import GeneModel, Losses, TrainConfig
+from gxsearch.models.base import GeneModel, Losses, Measures, TrainConfig
+from gxsearch.nn.schedules import decay
 from gxsearch.training.checkpoint import State
 from gxsearch.training.runtime import Runtime
 
@@ -44,16 +45,18 @@ def epochs(
         model.load_state_dict(resume.model)
     module = runtime.prepare(model)
     optimizer = torch.optim.Adam(model.parameter_groups(config), lr=config.lr, fused=True)
+    rates = [group["lr"] for group in optimizer.param_groups]
     if resume is not None:
         optimizer.load_state_dict(resume.optimizer)
     done = resume.record["epoch"] if resume is not None else 0
     for epoch in range(done + 1, length + 1):
         begun = time.perf_counter()
         torch.manual_seed(derive(seed, "noise", epoch, runtime.rank))
-        metrics = _train(runtime, module, optimizer, examples, config, epoch, length, seed)
+        metrics = _train(runtime, module, optimizer, examples, config, rates, epoch, length, seed)
         trained = time.perf_counter()
         metrics |= _validate(runtime, model, examples)
         metrics |= {"epoch": epoch, "lr": optimizer.param_groups[0]["lr"]}
+        metrics |= {f"model/{k}": v for k, v in model.measures().items()} if isinstance(model, Measures) else {}
         metrics["time/epoch_s"] = time.perf_counter() - begun
         metrics["data/values_per_s"] = examples.n_values / (trained - begun)
         _check(metrics)
@@ -72,6 +75,7 @@ def _train(
     optimizer: torch.optim.Optimizer,
     examples: Examples,
     config: TrainConfig,
+    rates: list[float],
     epoch: int,
     length: int,
     seed: int,
@@ -82,7 +86,10 @@ def _train(
     sums = Sums()
     steps = examples.steps(config.batch_size)
     for step, batch in enumerate(batches):
-        losses = module(batch, (epoch - 1 + step / steps) / length)
+        progress = (epoch - 1 + step / steps) / length
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * decay(config.schedule, progress)
+        losses = module(batch, progress)
         optimizer.zero_grad(set_to_none=True)
         losses.total.backward()
         if config.grad_clip:
