@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -93,6 +93,25 @@ class View(ABC):
     @abstractmethod
     def examples(self, table: Table, device: torch.device) -> Examples:
         """Put the table on a device."""
+
+
+@runtime_checkable
+class KnowsRows(Protocol):
+    """A view whose models keep a vector per training row and have no encoder."""
+
+    def known(self, table: Table) -> np.ndarray:
+        """Return each table row's place among the training rows, -1 for a new row (n,)."""
+
+    def values(self, table: Table) -> np.ndarray:
+        """Return the values (n, g) of a table in the order of the view's genes."""
+
+
+@runtime_checkable
+class CutsTables(Protocol):
+    """A view whose models have an encoder: any table can be read in order."""
+
+    def cut(self, table: Table, device: torch.device) -> Iterator[Batch]:
+        """Yield all rows of the table in their order (genes where the axis is 'var'), whatever their part."""
 
 
 def align(x_ng: np.ndarray, have: np.ndarray, want: np.ndarray, where: str) -> np.ndarray:
