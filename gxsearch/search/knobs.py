@@ -1,0 +1,111 @@
+"""Checks values against the settings that a model declares: type, bounds, and what the settings demand together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pydantic
+
+from gxsearch.config import Config
+from gxsearch.errors import Fault, did_you_mean
+from gxsearch.search.domain import Choice, Domain, Float, number
+from gxsearch.search.space import Space
+from gxsearch.search.yaml_file import Document, Where
+
+Kinds = Mapping[str, type[Config]]
+_SAY = {
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid string": "text",
+    "a valid boolean": "true or false",
+    "a valid list": "a list",
+    "a valid dictionary": "a group of settings",
+    "greater than or equal to": ">=",
+    "less than or equal to": "<=",
+    "greater than": ">",
+    "less than": "<",
+}
+
+
+def say(item: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what is wrong and how to put it right, from one of pydantic's errors."""
+    got = item["input"]
+    if item["type"] in ("value_error", "assertion_error"):
+        return item["msg"].partition(", ")[2] or item["msg"], ""
+    what = item["msg"].replace("Input should be", "must be")
+    for theirs, ours in _SAY.items():
+        what = what.replace(theirs, ours)
+    fix = ""
+    if item["type"] == "literal_error":
+        fix = did_you_mean(str(got), re.findall(r"'([^']*)'", item["ctx"]["expected"]))
+        fix = fix if fix.startswith("did you") else ""
+    shown = number(got) if isinstance(got, int | float) and not isinstance(got, bool) else repr(got)
+    return f"{what[0].lower() + what[1:].split(', unable')[0]}, got {shown[:60]}", fix
+
+
+def value_fault(config: type[Config], name: str, value: Any) -> tuple[str, str] | None:
+    """Return what is wrong with a value of one setting, and the fix; None if it is allowed."""
+    try:
+        config.model_validate({name: value})
+    except pydantic.ValidationError as error:
+        items = [item for item in error.errors() if item["loc"][:1] == (name,)]
+        if items:
+            said = [say(item) for item in items]
+            return " or ".join(dict.fromkeys(what for what, _ in said)), said[0][1]
+    return None
+
+
+def domain_faults(config: type[Config], name: str, domain: Domain, doc: Document, path: Where) -> list[Fault]:
+    """Return what is wrong with the ends or options of a domain, each where it was written."""
+    faults: list[Fault] = []
+    shown = f"'{'.'.join(map(str, path))}'"
+    key = "choice" if isinstance(domain, Choice) else "float" if isinstance(domain, Float) else "int"
+    for i, value in enumerate(domain.ends()):
+        found = value_fault(config, name, value)
+        if found is None:
+            continue
+        what, fix = found
+        if "must be a whole number" in what and isinstance(domain, Float):
+            low, high = (int(end) for end in domain.ends())
+            return [Fault("E303", doc.where(path), f"{shown} {what}", f"write {{int: [{low}, {high}]}}")]
+        faults.append(Fault("E303", doc.where((*path, key, i)), f"{shown} {what}", fix))
+    return faults
+
+
+def missing_faults(kinds: Kinds, space: Space, doc: Document) -> list[Fault]:
+    """Return a fault for each setting without a default that the space does not always give."""
+    always = set(space.fixed) | {p.name for p in space.parameters if not p.when or p.default}
+    faults = []
+    for group, config in kinds.items():
+        for name, field in config.model_fields.items():
+            if field.is_required() and f"{group}.{name}" not in always:
+                sometimes = f"{group}.{name}" in space.by_name
+                what = f"'space.{group}.{name}' has no default" + (" and is not always active" if sometimes else "")
+                fix = "add default:" if sometimes else f"give it a value or a range ({field.description})"
+                faults.append(Fault("E302", doc.where(("space", group, name)), what, fix))
+    return faults
+
+
+def corner_faults(kinds: Kinds, space: Space, where: Callable[[str], str]) -> list[Fault]:
+    """Build the settings at every corner; return what fails there though every value is allowed by itself.
+
+    `where` gives the place of a parameter by its dotted name, of the space for an empty name. A fault that
+    several corners share is told once.
+    """
+    faults: dict[str, Fault] = {}
+    for name, params in space.named_corners():
+        for group, values in space.configs(params).items():
+            try:
+                kinds[group].model_validate(values)
+            except pydantic.ValidationError as error:
+                told = {key: value for key, value in params.items() if key.startswith(f"{group}.")}
+                at = ", ".join(f"{key.partition('.')[2]}={value}" for key, value in told.items())
+                for item in error.errors():
+                    # The text without its numbers, so that one rule is one fault.
+                    rule = group + re.sub(r"[\d.]+", "#", item["msg"])
+                    what = f"a draw that the space allows is refused by the {group}: {say(item)[0]} ({at})"
+                    fix = "narrow the ranges, or tie the settings by when:"
+                    faults.setdefault(rule, Fault("E330", where(name), what, fix))
+    return list(faults.values())

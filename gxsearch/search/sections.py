@@ -1,0 +1,82 @@
+"""The sections of a search space file beside data and space, as typed settings."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+
+from gxsearch.config import Config, knob
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Objective(Config):
+    """What a search looks for."""
+
+    metric: str = knob(doc="validation measure, val/NAME (gxsearch models NAME lists them)")
+    mode: Literal["min", "max"] = knob(doc="whether less or more is better; told by the measure")
+
+
+class SearchConfig(Config):
+    """How draws are proposed."""
+
+    sampler: Literal["tpe", "random", "grid", "gp", "cmaes", "qmc"] = knob("tpe", doc="what proposes the next draw")
+    startup: int = knob(10, doc="random draws before the sampler learns from them", low=0)
+    seed: int = knob(0, doc="seed of all draws and trainings", low=0, high=2**32 - 1)
+    start: list[dict[str, Any]] = knob([], doc="draws tried first; what they leave out is drawn")
+
+
+class Asha(Config):
+    """Stops, at every rung, all but the best of the trials that reached it."""
+
+    grace: int = knob(3, doc="epochs before a trial may be stopped", low=1)
+    reduction: float = knob(3.0, doc="at each rung one trial in this many goes on", above=1.0)
+
+
+class Hyperband(Asha):
+    """ASHA with several brackets of different grace."""
+
+    brackets: int = knob(3, doc="number of brackets", low=1, high=20)
+
+
+class Median(Config):
+    """Stops a trial whose best epoch is worse than the median of the others at the same epoch."""
+
+    grace: int = knob(3, doc="epochs before a trial may be stopped", low=1)
+    min_trials: int = knob(5, doc="trials that must have reached an epoch before it decides", low=1)
+
+
+STOPS: dict[str, type[Config]] = {"asha": Asha, "hyperband": Hyperband, "median": Median}
+
+
+class Stop(Config):
+    """When a hopeless trial ends early; only the settings of its kind matter."""
+
+    kind: Literal["none", "asha", "hyperband", "median"] = knob("none", doc="the rule")
+    grace: int = knob(3, doc="epochs before a trial may be stopped", low=1)
+    reduction: float = knob(3.0, doc="at each rung one trial in this many goes on", above=1.0)
+    brackets: int = knob(3, doc="number of brackets (hyperband)", low=1)
+    min_trials: int = knob(5, doc="trials that must have reached an epoch (median)", low=1)
+
+
+class Budget(Config):
+    """What a search may use; it ends when either limit is met."""
+
+    trials: int | None = knob(None, doc="number of trials", low=1, high=1_000_000)
+    epochs: int = knob(doc="most epochs of a trial", low=1, high=1_000_000)
+    time_s: float | None = knob(None, doc="seconds from the start; written as time: 90s, 30m, 12h or 2d", above=0.0)
+
+
+class Resources(Config):
+    """What one trial needs, and how many run at once."""
+
+    workers: int = knob(1, doc="processes that train one trial together", low=1, high=4096)
+    cpus: float = knob(1.0, doc="CPU cores per worker", above=0.0)
+    gpus: float = knob(0.0, doc="GPUs per worker; a share such as 0.5 lets trials share one", low=0.0)
+    concurrent: Literal["auto"] | int = knob("auto", doc="trials at once; auto fills the machine or cluster")
+
+
+def seconds(text: Any) -> float | None:
+    """Return the seconds of ``90s``, ``30m``, ``1.5h`` or ``2d``; None if it is written otherwise."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhd])", text) if isinstance(text, str) else None
+    return float(found[1]) * _UNITS[found[2]] if found else None

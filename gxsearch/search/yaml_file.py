@@ -1,0 +1,318 @@
+"""Reads a YAML file by the rules people expect, and remembers where every value stood."""
+
+from __future__ import annotations
+
+import copy
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gxsearch.errors import Fault, SpecError, did_you_mean
+
+MAX_BYTES = 256 * 1024
+MAX_NODES = 10_000
+MAX_DEPTH = 20
+Where = tuple[str | int, ...]
+
+# YAML 1.2 core schema. A whole number may begin with zeros (010 is 10, never octal); 40 digits bound the work.
+_INT = re.compile(r"[-+]?[0-9]{1,40}")
+_BASED = re.compile(r"0o[0-7]{1,40}|0x[0-9a-fA-F]{1,40}")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
+_WORDS |= {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_FIXES = {
+    "mapping values are not allowed here": "quote text that contains ': ', and give the keys of a group equal indents",
+    "could not find expected ':'": "every line of a group is 'key: value', with a space behind the colon",
+    "expected <block end>, but found": "give the keys of a group equal indents",
+    "expected ',' or": "close the bracket and put commas between the entries",
+}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in a file, line and column counted from 1; line 0 where there is no line (``--set ...``)."""
+
+    file: str
+    line: int = 0
+    col: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.col}" if self.line else self.file
+
+
+@dataclass(frozen=True)
+class Document:
+    """The values of a file as plain Python values, and where each of them and each key was written.
+
+    Attributes:
+        file: the file's name, as the user typed it.
+        values: the root mapping; keys are text.
+        marks, keys: places of values and of their keys by path, ``("space", "train", "lr", "float", 0)``.
+        faults: what is wrong but does not hinder reading on (repeated keys).
+    """
+
+    file: str
+    values: dict[str, Any]
+    marks: dict[Where, Mark] = field(default_factory=dict)
+    keys: dict[Where, Mark] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+
+    def where(self, path: str | Where = (), *, key: bool = False) -> str:
+        """Return ``file:line:col`` of a value (of its key with `key`), or of the nearest group that is there.
+
+        A path given as text is cut at its dots.
+        """
+        return str(self.mark(path, key=key))
+
+    def mark(self, path: str | Where = (), *, key: bool = False) -> Mark:
+        """Return the place of a value or of its key, as `where` does."""
+        parts = _split(path)
+        if key and parts in self.keys:
+            return self.keys[parts]
+        while parts and parts not in self.marks:
+            parts = parts[:-1]
+        return self.marks.get(parts, Mark(self.file, 1, 1))
+
+    def excerpt(self, path: str | Where) -> str | None:
+        """Return the line of a value with a caret below it."""
+        return excerpt(self.where(path))
+
+    def get(self, path: Where, default: Any = None) -> Any:
+        """Return the value at a path, or `default`."""
+        found: Any = self.values
+        for part in path:
+            if not isinstance(found, dict) or part not in found:
+                return default
+            found = found[part]
+        return found
+
+    def put(self, path: Where, value: Any, marks: dict[Where, Mark], keys: dict[Where, Mark]) -> Document:
+        """Return the document with another value at a path; `marks` and `keys` are relative to that path."""
+        values = copy.deepcopy(self.values)
+        group = values
+        for part in path[:-1]:
+            group = group[part] if isinstance(group, list) else group.setdefault(part, {})
+        group[path[-1]] = value
+        return Document(self.file, values, _graft(self.marks, path, marks), _graft(self.keys, path, keys), self.faults)
+
+
+def read(path: str | Path) -> Document:
+    """Read a file.
+
+    Raises:
+        SpecError: when it cannot be read, is no YAML, is too large or too deep, or its root is no mapping.
+    """
+    return parse(read_bytes(path), str(path))
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Return the bytes of a file of at most 256 KiB; raises SpecError."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        near = did_you_mean(Path(path).name, [p.name for p in sorted(Path(path).parent.glob("*.y*ml"))])
+        reason = error.strerror or str(error)
+        raise SpecError.one("E300", str(path), f"cannot be read ({reason})", near) from None
+    if len(data) > MAX_BYTES:
+        raise SpecError.one("E306", str(path), "is larger than 256 KiB", "a search space file holds settings, no data")
+    return data
+
+
+def parse(data: bytes, file: str) -> Document:
+    """Read the bytes of a file that is called `file` in messages; raises SpecError as `read` does."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise SpecError.one("E304", f"{file}:{line}:1", "is not UTF-8 text", "save it as UTF-8") from None
+    builder = _Builder(text, file)
+    values = builder.root()
+    if not isinstance(values, dict):
+        what = "is empty" if values is None else f"must hold 'key: value' lines, got {_kind(values)}"
+        raise SpecError.one("E307", f"{file}:1:1", what, "start from 'gxsearch: 1' (gxsearch init MODEL)")
+    return Document(file, values, builder.marks, builder.keys, tuple(builder.faults))
+
+
+def parse_value(text: str, where: str) -> Any:
+    """Read one value, as written behind ``--set key=``; raises SpecError."""
+    builder = _Builder(text, where)
+    value = builder.root()
+    if builder.faults:
+        raise SpecError(Fault(f.code, where, f.what, f.fix) for f in builder.faults)
+    return value
+
+
+def excerpt(where: str) -> str | None:
+    """Return the line that ``file:line:col`` names with a caret below it; None where it names no line."""
+    found = re.fullmatch(r"(.+):(\d+):(\d+)", where)
+    if not found or not Path(found[1]).is_file():
+        return None
+    lines = read_bytes(found[1]).decode("utf-8-sig", "replace").splitlines()
+    number, col = int(found[2]), int(found[3])
+    if not 1 <= number <= len(lines):
+        return None
+    line = lines[number - 1]
+    # Tabs stay tabs, so that the caret stands below its character in any terminal.
+    indent = "".join("\t" if c == "\t" else " " for c in line[: col - 1])
+    return f"{number:>6} | {line}\n{'':>6} | {indent}^"
+
+
+class _Builder:
+    """Builds values from the events of PyYAML's parser: no tags, no code, bounded depth and number of nodes."""
+
+    def __init__(self, text: str, file: str):
+        self.text, self.file = text, file
+        self.marks: dict[Where, Mark] = {}
+        self.keys: dict[Where, Mark] = {}
+        self.faults: list[Fault] = []
+        self.nodes = 0
+        self.anchors: dict[str, tuple[Any, int, int] | None] = {}
+        self.events = yaml.parse(text, Loader=yaml.SafeLoader)
+
+    def root(self) -> Any:
+        try:
+            next(self.events)
+            event = next(self.events)
+            if isinstance(event, yaml.StreamEndEvent):
+                return None
+            value, _ = self._node(next(self.events), (), 1)
+            next(self.events)
+            event = next(self.events)
+        except yaml.MarkedYAMLError as error:
+            raise self._syntax(error) from None
+        except yaml.reader.ReaderError as error:
+            line = self.text.count("\n", 0, error.position) + 1
+            what = f"holds the character #x{error.character:04x}, which no text has"
+            raise SpecError.one("E304", f"{self.file}:{line}:1", what, "remove it") from None
+        if not isinstance(event, yaml.StreamEndEvent):
+            self._stop("E304", event, "a second document ('---') begins here", "use one file for each search")
+        return value
+
+    def _node(self, event: yaml.Event, path: Where, depth: int) -> tuple[Any, int]:
+        """Return a value and its height."""
+        self.nodes += 1
+        if self.nodes > MAX_NODES:
+            self._stop("E306", event, f"more than {MAX_NODES:,} values", "a search space file holds settings, no data")
+        if depth > MAX_DEPTH:
+            self._stop("E306", event, f"is nested deeper than {MAX_DEPTH} levels")
+        self.marks[path] = self._mark(event)
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event, depth)
+        if event.tag not in (None, "!"):
+            self._stop("E304", event, f"the tag {event.tag} is not used here", "quote text instead: '12'")
+        before = self.nodes
+        if event.anchor is not None:
+            self.anchors[event.anchor] = None
+        if isinstance(event, yaml.ScalarEvent):
+            value, height = (_scalar(event.value) if event.implicit[0] else event.value), 1
+        elif isinstance(event, yaml.SequenceStartEvent):
+            value, height = self._list(path, depth)
+        else:
+            value, height = self._map(path, depth)
+        if event.anchor is not None:
+            self.anchors[event.anchor] = (value, height, self.nodes - before + 1)
+        return value, height
+
+    def _alias(self, event: yaml.Event, depth: int) -> tuple[Any, int]:
+        known = self.anchors.get(event.anchor, ())
+        if not known:
+            why = "is not defined above" if known == () else "refers to itself"
+            self._stop("E306", event, f"the alias *{event.anchor} {why}")
+        value, height, nodes = known
+        # What an alias stands for is counted as if written out: a bomb of aliases ends here, before it is built.
+        self.nodes += nodes
+        if self.nodes > MAX_NODES or depth + height > MAX_DEPTH:
+            self._stop("E306", event, f"with its aliases this is more than {MAX_NODES:,} values or {MAX_DEPTH} levels")
+        return copy.deepcopy(value), height
+
+    def _list(self, path: Where, depth: int) -> tuple[list[Any], int]:
+        values, height = [], 0
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            value, inner = self._node(event, (*path, len(values)), depth + 1)
+            values.append(value)
+            height = max(height, inner)
+        return values, height + 1
+
+    def _map(self, path: Where, depth: int) -> tuple[dict[str, Any], int]:
+        values: dict[str, Any] = {}
+        merged: list[dict[str, Any]] = []
+        height = 0
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
+                self._stop("E304", event, "a key must be a word", "quote a key that contains brackets or '*'")
+            key, here = event.value, (*path, event.value)
+            self.nodes += 1
+            first, place = self.keys.get(here), self._mark(event)
+            old = self.marks.get(here)
+            value, inner = self._node(next(self.events), here, depth + 1)
+            height = max(height, inner)
+            if first is not None:
+                self.marks[here] = old
+                self.faults.append(Fault("E305", str(place), f"'{key}' is given twice (first in line {first.line})"))
+                continue
+            self.keys[here] = place
+            if key == "<<" and event.implicit[0]:
+                merged += self._merged(value, place)
+            else:
+                values[key] = value
+        for group in merged:
+            values = {**group, **values}
+        return values, height + 1
+
+    def _merged(self, value: Any, place: Mark) -> list[dict[str, Any]]:
+        groups = value if isinstance(value, list) else [value]
+        if not all(isinstance(group, dict) for group in groups):
+            self.faults.append(Fault("E304", str(place), "'<<' takes a group or a list of groups"))
+            return []
+        return groups
+
+    def _mark(self, event: yaml.Event) -> Mark:
+        return Mark(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def _stop(self, code: str, event: yaml.Event, what: str, fix: str = "") -> None:
+        raise SpecError.one(code, str(self._mark(event)), what, fix)
+
+    def _syntax(self, error: yaml.MarkedYAMLError) -> SpecError:
+        mark = error.problem_mark or error.context_mark
+        where = f"{self.file}:{mark.line + 1}:{mark.column + 1}"
+        lines = self.text.splitlines()
+        line = lines[mark.line] if mark.line < len(lines) else ""
+        if "\t" in line[: mark.column + 1]:
+            return SpecError.one("E304", where, "a tab stands where YAML wants spaces", "indent with spaces")
+        what = f"is no YAML: {error.problem}" + (f" {error.context}" if error.context else "")
+        fix = next((fix for start, fix in _FIXES.items() if (error.problem or "").startswith(start)), "")
+        return SpecError.one("E304", where, what, fix)
+
+
+def _scalar(text: str) -> Any:
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.fullmatch(text):
+        return int(text)
+    if _BASED.fullmatch(text):
+        return int(text, 0)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    if _SPECIAL.fullmatch(text):
+        return float(text.replace(".", ""))
+    return text
+
+
+def _kind(value: Any) -> str:
+    return "a list" if isinstance(value, list) else f"'{str(value)[:40]}'"
+
+
+def _split(path: str | Where) -> Where:
+    if isinstance(path, tuple):
+        return path
+    return tuple(int(part) if part.isdigit() else part for part in path.split(".") if part)
+
+
+def _graft(old: dict[Where, Mark], path: Where, new: dict[Where, Mark]) -> dict[Where, Mark]:
+    kept = {at: mark for at, mark in old.items() if at[: len(path)] != path}
+    return kept | {(*path, *at): mark for at, mark in new.items()}
