@@ -1,0 +1,90 @@
+"""A name, path or URI -> AnnData: built-in sets first, then files beside the spec or the working folder, then URIs."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from pathlib import Path
+
+import anndata
+from anndata import AnnData
+
+from gxsearch.data.builtin import SETS, is_builtin, load_builtin
+from gxsearch.data.guard import guard_hdf5
+from gxsearch.data.remote import fetch, is_uri, public
+from gxsearch.data.text import read_text
+from gxsearch.errors import DataError
+
+FORMATS = (".h5ad", ".zarr", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
+
+
+def load(path: str, *, base: Path | None = None) -> AnnData:
+    """Read a data set as it is stored; values are judged by `checks`, not here.
+
+    Args:
+        path: built-in name (``pbmc68k``, ``sim_bulk?n=400&seed=1``), file or URI. Tables of text have observations
+            as rows, row names in the first column and gene names in the header.
+        base: folder that relative paths are looked up in before the working folder.
+
+    Raises:
+        DataError: E401 no such set, E402 damaged, E403 unknown format, E404 remote, E405 options, E44x text.
+        UnsafeError: E80x a file that reaches outside itself or declares impossible sizes.
+    """
+    if is_builtin(path):
+        return load_builtin(path)
+    if is_uri(path):
+        return _read(fetch(path), _format(public(path)), public(path))
+    return _read(find(path, base=base), _format(path), path)
+
+
+def find(path: str, *, base: Path | None = None) -> Path:
+    """Return the file that a relative or absolute path means.
+
+    Raises:
+        DataError: E401 with the nearest names in that folder, or the nearest built-in set.
+    """
+    folders = [base, Path()] if base else [Path()]
+    places = [folder / Path(path).expanduser() for folder in folders]
+    for place in places:
+        if place.exists():
+            return place
+    raise DataError.one("E401", path, "there is no such file or built-in set", _nearest(path, places))
+
+
+def _nearest(path: str, places: list[Path]) -> str:
+    folders = {place.parent.resolve() for place in places}
+    names = sorted({entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir()})
+    words = [*SETS, *names] if Path(path).parent == Path() else names
+    near = difflib.get_close_matches(Path(path).name, words, n=3, cutoff=0.5)
+    if near:
+        return "did you mean " + " or ".join(f"'{Path(path).parent / name}'" for name in near) + "?"
+    if not any(folder.is_dir() for folder in folders):
+        return f"there is no folder '{Path(path).parent}' either"
+    return f"known sets: {', '.join(SETS)}"
+
+
+def _format(path: str) -> str:
+    for ending in FORMATS:
+        if path.lower().rstrip("/").endswith(ending):
+            return ending
+    raise DataError.one(
+        "E403", path, "unknown format", f"known: {' '.join(FORMATS)}; scanpy reads others and writes .h5ad"
+    )
+
+
+def _read(place: Path, ending: str, source: str) -> AnnData:
+    if place.is_dir() != (ending == ".zarr"):
+        raise DataError.one("E402", source, "is a folder" if place.is_dir() else "is not a folder of zarr arrays")
+    if ending.startswith((".csv", ".tsv")):
+        return read_text(place, "," if ending.startswith(".csv") else "\t", source)
+    try:
+        if ending == ".h5ad":
+            guard_hdf5(place)
+        with warnings.catch_warnings():
+            # repeated names are reported by checks; older layouts of the file format are of no concern to a user
+            warnings.filterwarnings("ignore", message=".*names are not unique", category=UserWarning)
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            return anndata.read_h5ad(place) if ending == ".h5ad" else anndata.read_zarr(place)
+    except Exception as error:  # anndata, h5py and zarr raise two dozen kinds; told in one line, never hidden
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise DataError.one("E402", source, f"cannot be read: {reason}", "get or write the file again") from error
