@@ -44,7 +44,7 @@ def grid(
         DataError: when the vectors are not two-dimensional, or the table lacks genes of the model.
     """
     if z_nk.shape[1] != 2:
-        raise DataError.one("E440", "grid", f"a map needs vectors of length 2, got {z_nk.shape[1]}", "sample_dim: 2")
+        raise DataError.one("E434", "grid", f"a map needs vectors of length 2, got {z_nk.shape[1]}", "sample_dim: 2")
     x, y = (np.linspace(*limits, nodes, dtype=np.float32) for limits in zip(z_nk.min(0), z_nk.max(0), strict=True))
     xx, yy = np.meshgrid(x, y)
     decoded_pg = reconstruct(model, np.stack([xx.ravel(), yy.ravel()], axis=1))

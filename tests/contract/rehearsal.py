@@ -1,0 +1,50 @@
+"""The demo data of an architecture, prepared once, and a short training on it."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gxsearch.data.sources import load
+from gxsearch.data.table import DataConfig, Table
+from gxsearch.data.view import View
+from gxsearch.models import registry
+from gxsearch.models.base import GeneModel
+from gxsearch.training.loop import Metrics
+from gxsearch.training.runtime import LocalRuntime
+from gxsearch.training.session import Bench, Job, session
+
+CPU = torch.device("cpu")
+NOT_REPEATED = ("time/epoch_s", "data/values_per_s", "saved")
+
+
+@cache
+def demo_table(name: str) -> Table:
+    """Return the demo data of an architecture, with every seventh row for validation and every seventh for test."""
+    config = DataConfig(**registry.get(name).demo)
+    adata = load(config.path)
+    x_ng = np.ascontiguousarray(adata.to_df().to_numpy(), dtype=np.float32)
+    part_n = np.array([0, 0, 1, 0, 0, 2, 0], dtype=np.int8)[np.arange(len(x_ng)) % 7]
+    obs = {config.label: adata.obs[config.label].to_numpy().astype(str)} if config.label else {}
+    return Table(x_ng, adata.obs_names.to_numpy().astype(str), adata.var_names.to_numpy().astype(str), part_n, obs)
+
+
+def make_job(name: str, *, seed: int = 0, epochs: int = 4) -> Job:
+    """Return a job of an architecture's defaults."""
+    return Job(name, {}, {}, {}, epochs, seed, "val/loss", "min")
+
+
+def train(
+    job: Job, table: Table, folder: Path | None = None, *, stop_after: int | None = None
+) -> tuple[list[Metrics], GeneModel, View]:
+    """Train; return every epoch's metrics that a repeat must give again, the model and the view."""
+    torch.set_num_threads(1)
+    bench, history = Bench(table, CPU), []
+    epochs = session(job, bench, LocalRuntime(), folder)
+    for metrics, trained in epochs:
+        model = trained
+        history.append({name: value for name, value in metrics.items() if name not in NOT_REPEATED})
+        if len(history) == stop_after:
+            epochs.close()
+    return history, model, bench.view(job)[0]
