@@ -1,0 +1,153 @@
+"""Every way a data set can be wrong, found before a trial starts, all faults at once."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from anndata import AnnData
+
+from gxsearch.data.columns import as_text, check_columns, check_coordinates
+from gxsearch.data.findings import Findings, counted, shown
+from gxsearch.data.genes import check_genes
+from gxsearch.data.split import shares, sizes
+from gxsearch.data.table import DataConfig, Split
+from gxsearch.data.values import Matrix, are_whole, largest, read_values, row_totals
+
+LOGGED_BELOW = 20.0  # e^20 counts of one gene in one row are not seen
+EXACT_BELOW = 2.0**24  # whole numbers beyond this are rounded in float32
+DATE = re.compile(r"^\d{1,2}-(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)$", re.IGNORECASE)
+
+
+def check(
+    adata: AnnData,
+    config: DataConfig,
+    found: Findings,
+    *,
+    base: Path | None = None,
+    allow_negative: bool = False,
+    extra_obs: Iterable[str] = (),
+) -> Matrix | None:
+    """Note in `found` all that is wrong or odd; return the values (n, g) if they can be used.
+
+    Codes: E410-E413, E417 values, E414 no rows or genes, E415 rows of zeros, E416 names, E421-E425 columns and
+    coordinates, E423 classes too small, E430 split, E431-E432 genes, E433 transform.
+    """
+    _check_steps(config.transform, found)
+    check_columns(adata, config, extra_obs, found)
+    if config.spatial is not None:
+        check_coordinates(adata, config.spatial, found)
+    _check_split(adata, config.split, found)
+    if adata.n_vars:
+        check_genes(config.genes, np.array(adata.var_names, dtype=str), base, found)
+    x_ng = check_new(adata, config, found, allow_negative=allow_negative)
+    if x_ng is not None:
+        _remark(x_ng, adata, config, found)
+    return x_ng
+
+
+def check_new(adata: AnnData, config: DataConfig, found: Findings, *, allow_negative: bool) -> Matrix | None:
+    """Note what keeps new rows from being read as the training rows were: names and values only."""
+    _check_names(adata.obs_names, "obs_names", found)
+    _check_names(adata.var_names, "var_names", found)
+    for size, noun in ((adata.n_obs, "rows"), (adata.n_vars, "genes")):
+        if size == 0:
+            found.content("E414", "X", f"has no {noun} ({adata.n_obs} x {adata.n_vars})")
+    if not adata.n_obs or not adata.n_vars:
+        return None
+    allowed = allow_negative and not config.transform
+    x_ng = read_values(adata, config.layer, found, allow_negative=allowed)
+    if x_ng is not None:
+        _check_zero_rows(x_ng, adata, config, found)
+    return x_ng
+
+
+def _check_steps(steps: list[str], found: Findings) -> None:
+    logs = [step for step in steps if step != "normalize"]
+    if len(logs) > 1 or len(steps) > len(set(steps)) or (logs and steps[-1] == "normalize"):
+        fix = "normalize comes first and once, then at most one logarithm"
+        found.setting("E433", f"data.transform: [{', '.join(steps)}] makes no sense", fix)
+
+
+def _check_names(names: Iterable[str], part: str, found: Findings) -> None:
+    seen = Counter(map(str, names))
+    twice = [name for name, times in seen.items() if times > 1]
+    if twice:
+        fix = f"adata.{part}_make_unique() if they are different"
+        found.content("E416", part, f"{counted(len(twice), 'name')} used more than once: {shown(twice)}", fix)
+    bad = [name for name in seen if not name.strip() or "\0" in name]
+    if bad:
+        found.content("E416", part, f"{counted(len(bad), 'name')} blank or with a NUL character: {shown(bad)}")
+
+
+def _check_zero_rows(x_ng: Matrix, adata: AnnData, config: DataConfig, found: Findings) -> None:
+    magnitude = np.abs(x_ng) if isinstance(x_ng, np.ndarray) else abs(x_ng)
+    zero_n = row_totals(magnitude) == 0
+    if not zero_n.any():
+        return
+    what = f"{counted(int(zero_n.sum()), 'row')} of zeros only: {shown(adata.obs_names[zero_n])}"
+    if "normalize" in config.transform:
+        found.content("E415", "X", what, "sc.pp.filter_cells(adata, min_counts=1), or leave normalize out")
+    else:
+        found.warn(what)
+
+
+def _check_split(adata: AnnData, config: Split, found: Findings) -> None:
+    share = shares(config)
+    wanted = [part for part, part_share in share.items() if part_share > 0]
+    if share["train"] <= 0:
+        what = f"data.split: val {config.val:g} and test {config.test:g} leave no rows to train on"
+        found.setting("E430", what, "their sum must be below 1")
+        return
+    if config.group is not None and config.group == config.stratify:
+        found.setting("E430", f"data.split: group and stratify are both '{config.group}'", "leave one out")
+    if config.group in adata.obs:
+        n_groups = len(np.unique(as_text(adata.obs[config.group])))
+        if n_groups < len(wanted):
+            what = f"data.split.group: {counted(n_groups, 'group')} in '{config.group}' for {len(wanted)} parts"
+            found.setting("E430", what, "set split.test to 0 or choose another column")
+    elif adata.n_obs:
+        _check_sizes(adata.n_obs, config, wanted, found)
+    if config.stratify in adata.obs:
+        times = Counter(as_text(adata.obs[config.stratify]).tolist())
+        alone = [name for name, n in times.items() if n < 2 and name]
+        if alone:
+            what = f"{counted(len(alone), 'class')} with one row only: {shown(alone)}"
+            found.content("E423", f"obs/{config.stratify}", what, "merge or drop them, or leave split.stratify out")
+
+
+def _check_sizes(n_obs: int, config: Split, wanted: list[str], found: Findings) -> None:
+    size = sizes(n_obs, config)
+    empty = [part for part in wanted if size[part] < (2 if part == "train" else 1)]
+    if empty:
+        what = f"data.split: {counted(n_obs, 'row')} give " + ", ".join(f"{part} {size[part]}" for part in wanted)
+        found.setting("E430", what, "raise the shares or bring more rows")
+
+
+def _remark(x_ng: Matrix, adata: AnnData, config: DataConfig, found: Findings) -> None:
+    """Warn of what is allowed and often a mistake."""
+    most, whole = largest(x_ng), are_whole(x_ng)
+    if config.transform and most < LOGGED_BELOW and not whole:
+        steps = ", ".join(config.transform)
+        found.warn(f"values look already logged (largest {most:.3g}, not whole numbers), and transform is [{steps}]")
+    if whole and most > EXACT_BELOW:
+        found.warn(f"counts up to {most:.0f} are rounded: float32 is exact to {EXACT_BELOW:.0f}")
+    constant_g = _reduced(x_ng.max(axis=0)) == _reduced(x_ng.min(axis=0))
+    if constant_g.any():
+        found.warn(f"{counted(int(constant_g.sum()), 'gene')} constant: {shown(adata.var_names[constant_g])}")
+    dates = [name for name in adata.var_names if DATE.match(name)]
+    if dates:
+        found.warn(f"{counted(len(dates), 'gene name')} turned into dates by a spreadsheet: {shown(dates)}")
+    if config.label in adata.obs:
+        times = Counter(as_text(adata.obs[config.label]).tolist())
+        if len(times) < 2:
+            found.warn(f"label '{config.label}' has one class only")
+        elif len(times) > adata.n_obs / 2:
+            found.warn(f"label '{config.label}' has {len(times)} classes for {adata.n_obs} rows: is it a number?")
+
+
+def _reduced(row: object) -> np.ndarray:
+    return np.asarray(row.todense() if hasattr(row, "todense") else row).ravel()

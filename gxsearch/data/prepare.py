@@ -1,0 +1,194 @@
+"""From the `data` section of a spec to a Table: load, check, split, transform, choose genes; also for new rows."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from anndata import AnnData
+from scipy import sparse
+
+from gxsearch.data.checks import check, check_new
+from gxsearch.data.columns import check_coordinates, check_time, read_columns
+from gxsearch.data.findings import Findings, counted, shown
+from gxsearch.data.genes import choose_genes
+from gxsearch.data.remote import public
+from gxsearch.data.sources import load
+from gxsearch.data.split import split
+from gxsearch.data.table import PARTS, DataConfig, Table
+from gxsearch.data.transform import median_total, transform
+from gxsearch.data.values import Matrix, are_whole, fingerprint, largest, row_keys
+from gxsearch.data.view import align
+from gxsearch.errors import ResourceError
+
+Layout = Literal["dense", "sparse"]
+
+
+def prepare(
+    config: DataConfig,
+    *,
+    where: str,
+    base: Path | None = None,
+    layout: Layout = "dense",
+    allow_negative: bool = False,
+    extra_obs: Iterable[str] = (),
+) -> Table:
+    """Prepare a data set once for all trials.
+
+    What is learnt (the target of normalize, the choice of genes) is learnt from training rows. `facts` of the table:
+    source, layer, n_obs, n_vars, n_genes_before, sha256 (of the stored values and names), transform,
+    normalize_target, allow_negative, largest and whole (of the stored values), split (rows per part), split_sha256,
+    classes (rows per class of the label), groups (if any: number per part), warnings.
+
+    Args:
+        where: the place of the `data` section, for messages (``spec.yaml``).
+        base: the folder of the spec; relative paths are looked up there, then in the working folder.
+        layout: dense float32, or CSR.
+        allow_negative: negative values are no fault; with a transform they are always one.
+        extra_obs: obs columns that the model reads besides those that the spec names.
+
+    Raises:
+        DataError: all faults at once (codes E4xx). UnsafeError: E80x. ResourceError: E510 too large for the memory.
+    """
+    extra_obs = tuple(extra_obs)
+    found = Findings(where, public(config.path))
+    adata = load(config.path, base=base)
+    x_ng = check(adata, config, found, base=base, allow_negative=allow_negative, extra_obs=extra_obs)
+    found.stop_if_faulty()
+    obs_names, var_names = _names(adata)
+    columns = read_columns(adata, config, extra_obs)
+    part_n = split(obs_names, config.split, columns)
+    facts = _facts(x_ng, adata, config, found) | {"allow_negative": allow_negative}
+    facts |= _split_facts(obs_names, part_n, columns, config, found)
+    train = np.flatnonzero(part_n == PARTS.index("train"))
+    target = median_total(x_ng[train]) if "normalize" in config.transform else None
+    x_ng = transform(x_ng, config.transform, target)
+    keep = choose_genes(config.genes, x_ng, train, var_names, where=where, base=base)
+    return Table(
+        x_ng=_laid_out(x_ng if len(keep) == len(var_names) else x_ng[:, keep], layout, where),
+        obs_names=obs_names,
+        var_names=var_names[keep],
+        part_n=part_n,
+        obs=columns,
+        obsm=_coordinates(adata, config),
+        facts=facts | {"normalize_target": target, "n_vars": len(keep), "warnings": found.warnings},
+    )
+
+
+def like(
+    config: DataConfig,
+    facts: dict[str, Any],
+    data: str | Path | AnnData,
+    genes: np.ndarray,
+    *,
+    where: str,
+    base: Path | None = None,
+    layout: Layout = "dense",
+    extra_obs: Iterable[str] = (),
+) -> Table:
+    """Prepare new rows as the training rows of a run were: same steps, same target, given genes in their order.
+
+    All rows are of part 'test'; obs columns that the new data lacks are left out.
+
+    Args:
+        facts: those of the training table.
+        data: a name, path or URI, or an AnnData.
+        genes: names of the model's genes (g,).
+
+    Raises:
+        DataError: E420 genes are missing; and as `prepare` for names and values.
+    """
+    source = where if isinstance(data, AnnData) else public(str(data))
+    found = Findings(where, source)
+    adata = data if isinstance(data, AnnData) else load(str(data), base=base)
+    x_ng = check_new(adata, config, found, allow_negative=facts["allow_negative"])
+    if config.spatial is not None:
+        check_coordinates(adata, config.spatial, found)
+    if config.time in adata.obs:
+        check_time(adata.obs[config.time], found)
+    found.stop_if_faulty()
+    obs_names, var_names = _names(adata)
+    if "normalize" in config.transform and len(var_names) != facts["n_genes_before"]:
+        what = f"row totals are over {counted(len(var_names), 'gene')}, in training over {facts['n_genes_before']:,}"
+        found.warn(what)
+    new_facts = _facts(x_ng, adata, config, found) | {"source": source, "n_vars": len(genes)}
+    x_ng = align(transform(x_ng, config.transform, facts["normalize_target"]), var_names, genes, source)
+    return Table(
+        x_ng=_laid_out(x_ng, layout, where),
+        obs_names=obs_names,
+        var_names=np.array(genes, dtype=str),
+        part_n=np.full(len(obs_names), PARTS.index("test"), dtype=np.int8),
+        obs=read_columns(adata, config, extra_obs),
+        obsm=_coordinates(adata, config),
+        facts=new_facts | {"warnings": found.warnings},
+    )
+
+
+def _names(adata: AnnData) -> tuple[np.ndarray, np.ndarray]:
+    return np.array(adata.obs_names, dtype=str), np.array(adata.var_names, dtype=str)
+
+
+def _facts(x_ng: Matrix, adata: AnnData, config: DataConfig, found: Findings) -> dict[str, Any]:
+    """Describe the stored values; warn of rows that are exact copies, which leak between parts."""
+    keys = row_keys(x_ng)
+    first = {}
+    copies = [
+        name for name, key in zip(adata.obs_names, keys, strict=True) if key and first.setdefault(key, name) != name
+    ]
+    if copies:
+        found.warn(f"{counted(len(copies), 'row')} with exactly the values of an earlier row: {shown(copies)}")
+    return {
+        "source": found.source,
+        "layer": config.layer,
+        "n_obs": adata.n_obs,
+        "n_genes_before": adata.n_vars,
+        "sha256": fingerprint(keys, *_names(adata)),
+        "transform": list(config.transform),
+        "largest": largest(x_ng),
+        "whole": are_whole(x_ng),
+    }
+
+
+def _split_facts(
+    obs_names: np.ndarray, part_n: np.ndarray, columns: dict[str, np.ndarray], config: DataConfig, found: Findings
+) -> dict[str, Any]:
+    lines = sorted(f"{name}\0{part}" for name, part in zip(obs_names.tolist(), part_n.tolist(), strict=True))
+    facts: dict[str, Any] = {
+        "split": {part: int((part_n == i).sum()) for i, part in enumerate(PARTS)},
+        "split_sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
+    }
+    if config.split.group is not None:
+        group_n = columns[config.split.group]
+        facts["groups"] = {part: len(np.unique(group_n[part_n == i])) for i, part in enumerate(PARTS)}
+    if config.label is not None:
+        names, times = np.unique(columns[config.label].astype(str), return_counts=True)
+        facts["classes"] = dict(zip(names.tolist(), times.tolist(), strict=True))
+        for i, part in enumerate(PARTS):
+            missing = np.setdiff1d(names, columns[config.label][part_n == i].astype(str))
+            if facts["split"][part] and len(missing):
+                found.warn(
+                    f"{counted(len(missing), 'class')} of '{config.label}' without {part} rows: {shown(missing)}"
+                )
+    return facts
+
+
+def _laid_out(x_ng: Matrix, layout: Layout, where: str) -> Matrix:
+    if layout == "sparse":
+        return sparse.csr_matrix(x_ng)
+    if isinstance(x_ng, np.ndarray):
+        return np.ascontiguousarray(x_ng)
+    need, have = x_ng.shape[0] * x_ng.shape[1] * 4, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if need > have / 2:
+        what = f"{x_ng.shape[0]:,} x {x_ng.shape[1]:,} dense values need {need / 2**30:.1f} GiB of {have / 2**30:.1f}"
+        raise ResourceError.one("E510", where, what, "keep fewer genes with data.genes.top_variable")
+    return np.ascontiguousarray(x_ng.toarray())
+
+
+def _coordinates(adata: AnnData, config: DataConfig) -> dict[str, np.ndarray]:
+    if config.spatial is None or config.spatial not in adata.obsm:
+        return {}
+    return {config.spatial: np.asarray(adata.obsm[config.spatial], dtype=np.float64)}
