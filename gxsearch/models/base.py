@@ -78,6 +78,15 @@ class GeneModel(nn.Module, ABC):
     def embed(self, batch: Batch) -> Tensor:
         """Return a vector per row of the batch (n, k)."""
 
+    @classmethod
+    def cost(cls, config: Config, train: TrainConfig, dims: Dims) -> float:
+        """Return about how long an epoch takes, in any unit; a documented hook.
+
+        A parallel search takes results in the order of a clock that runs at this pace (search/order.py), so that
+        it is repeatable; a rough estimate is enough.
+        """
+        return 1.0
+
     def parameter_groups(self, train: TrainConfig) -> list[dict]:
         """Return the optimizer's parameter groups; a documented hook for settings that differ by table."""
         return [{"params": list(self.parameters()), "lr": train.lr, "weight_decay": train.weight_decay}]

@@ -1,0 +1,143 @@
+"""Console: what a search shows while it runs: one live screen on a terminal, one line an event elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from rich.console import Console as Terminal
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from gxsearch.search.referee import Referee, Standing
+from gxsearch.search.tuner import Deadline
+
+_MARKS = {"complete": "green", "stopped": "yellow", "diverged": "red", "failed": "red", "running": "cyan"}
+ROWS = 8
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people write it: 48 s, 3 m 05 s, 2 h 10 m."""
+    whole = int(round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} m {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} m"
+
+
+def short(params: dict) -> str:
+    """Return settings on one line, without their group where the name alone says it."""
+    return "  ".join(f"{name.split('.', 1)[1]}={_value(value)}" for name, value in params.items())
+
+
+def _value(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value).replace(" ", "")
+
+
+class Progress:
+    """Shows a search; draws to standard error, so that data on standard output stay clean."""
+
+    def __init__(self, referee: Referee, deadline: Deadline, *, quiet: bool = False, live: bool | None = None):
+        self._referee, self._deadline = referee, deadline
+        self._terminal = Terminal(stderr=True, highlight=False, quiet=quiet)
+        on_screen = sys.stderr.isatty() if live is None else live
+        self._live = (
+            Live(console=self._terminal, auto_refresh=False, transient=True) if on_screen and not quiet else None
+        )
+        self._drawn, self._begun = 0.0, time.monotonic()
+        self._ended_before = sum(t.state != "running" for t in referee.trials.values())
+        referee.watchers.append(self._watch)
+
+    def __enter__(self) -> Progress:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def tick(self) -> None:
+        """Draw the screen again, at most four times a second."""
+        if self._live is not None and time.monotonic() - self._drawn > 0.25:
+            self._drawn = time.monotonic()
+            self._live.update(self._screen(), refresh=True)
+
+    def _watch(self, what: str, trial: Standing) -> None:
+        if self._live is None and what == "ended":
+            self._terminal.print(self._line(trial), markup=False, soft_wrap=True)
+
+    def _line(self, trial: Standing) -> str:
+        best = f"{trial.best:.5g}" if trial.best is not None else "-"
+        done, of = self._count()
+        name = self._referee.spec.objective.metric
+        return (
+            f"{done}/{of}  trial {trial.number:03d}  {trial.state:<8}  epoch {len(trial.history):>3}  "
+            f"{name} {best} (epoch {trial.best_epoch})  {trial.reason or short(trial.params)}"
+        )
+
+    def _count(self) -> tuple[int, str]:
+        done = sum(t.state != "running" for t in self._referee.trials.values())
+        return done, str(self._referee.limit or "?")
+
+    def leader(self) -> Standing | None:
+        """Return the best trial so far, running ones included."""
+        ranked = [
+            t for t in self._referee.trials.values() if t.best is not None and t.state not in ("failed", "diverged")
+        ]
+        sign = 1 if self._referee.spec.objective.mode == "min" else -1
+        return min(ranked, key=lambda t: (sign * t.best, t.number), default=None)
+
+    def _screen(self) -> Group:
+        trials = list(self._referee.trials.values())
+        done, of = self._count()
+        counts = {state: sum(t.state == state for t in trials) for state in _MARKS}
+        parts = [f"{n} {state}" for state, n in counts.items() if n]
+        elapsed = time.monotonic() - self._begun
+        head = Text.assemble(
+            (f" {done}/{of} trials", "bold"),
+            "   ",
+            "   ".join(parts),
+            f"   {duration(elapsed)}{self._left(done, elapsed)}",
+        )
+        lines = [head]
+        leader, metric = self.leader(), self._referee.spec.objective.metric
+        if leader is not None:
+            where = f"   epoch {leader.best_epoch}   {short(leader.params)}"
+            lines.append(
+                Text.assemble(f" best {leader.number:03d}  {metric} ", (f"{leader.best:.5g}", "bold green"), where)
+            )
+        return Group(*lines, self._table(trials))
+
+    def _left(self, done: int, elapsed: float) -> str:
+        guesses = [self._deadline.left_s()]
+        fresh = done - self._ended_before
+        if self._referee.limit is not None and fresh > 0:
+            guesses.append(elapsed / fresh * (self._referee.limit - done))
+        known = [guess for guess in guesses if guess is not None]
+        return f", about {duration(max(0.0, min(known)))} left" if known else ""
+
+    def _table(self, trials: list[Standing]) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 1), header_style="dim")
+        metric = self._referee.spec.objective.metric
+        for name in ("trial", "state", "epoch", metric, "best"):
+            table.add_column(name, no_wrap=True, justify="left" if name in ("trial", "state") else "right", min_width=5)
+        table.add_column("settings", overflow="ellipsis", no_wrap=True, ratio=1)
+        running = [t for t in trials if t.state == "running"]
+        ended = [t for t in trials if t.state != "running"]
+        for trial in [*reversed(running), *reversed(ended)][:ROWS]:
+            last = trial.history[-1] if trial.history else {}
+            epoch = f"{len(trial.history)}/{self._referee.spec.budget.epochs}"
+            numbers = [f"{value:.4g}" if value is not None else "" for value in (last.get(metric), trial.best)]
+            state = Text(trial.state, style=_MARKS.get(trial.state, ""))
+            table.add_row(
+                f"{trial.number:03d}",
+                state,
+                epoch,
+                *numbers,
+                trial.reason if trial.state in ("failed", "diverged") else short(trial.params),
+            )
+        return table

@@ -1,0 +1,34 @@
+"""Draw: what a trial is told to train, from the settings that were drawn."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from gxsearch.results.run_dir import RunDir, write_atomic
+from gxsearch.search.referee import Standing
+from gxsearch.search.spec import Spec
+from gxsearch.training.session import Job
+
+
+def draw_config(spec: Spec, run: RunDir, trial: Standing) -> dict[str, Any]:
+    """Return what Tune hands to the trial's actor; it is also written to the trial's config.json."""
+    configs = spec.space.configs(trial.params)
+    job = Job(
+        model=spec.model,
+        model_config=configs["model"],
+        train_config=configs["train"],
+        view_config=spec.data.view,
+        epochs=spec.budget.epochs,
+        seed=trial.seed,
+        metric=spec.objective.metric,
+        mode=spec.objective.mode,
+    )
+    folder = run.trial(trial.number)
+    if not (folder / "config.json").exists():
+        write_atomic(
+            folder / "config.json",
+            json.dumps({"trial": trial.number, "params": trial.params, **asdict(job)}, indent=1).encode(),
+        )
+    return {"trial": trial.number, "job": asdict(job), "folder": str(folder)}

@@ -1,0 +1,76 @@
+"""Judge: Ray Tune's early-stopping rules, asked about one result at a time, in the order of the search's clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule, TrialScheduler
+
+from gxsearch.search.order import Metrics
+from gxsearch.search.spec import Spec
+from gxsearch.training.loop import derive
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What Ray's rules want to know of a trial."""
+
+    trial_id: str
+
+
+class _NoController:
+    """Ray's rules ask the controller who waits for a slot; on the clock of the search nobody does."""
+
+    def get_live_trials(self) -> list[Any]:
+        """Return no trials."""
+        return []
+
+
+class Judge:
+    """Says whether a trial goes on, by its best value so far against those of other trials at the same epoch.
+
+    Asynchronous successive halving (Li et al. 2020), its form with several brackets (Hyperband, Li et al. 2018),
+    or the median rule (Golovin et al. 2017).
+    """
+
+    def __init__(self, spec: Spec):
+        self._seed = spec.search.seed
+        self._rule = _rule(spec)
+        self._trials: dict[int, _Trial] = {}
+
+    def add(self, number: int) -> None:
+        """Take note of a new trial."""
+        self._trials[number] = _Trial(f"{number:05d}")
+        if self._rule is not None:
+            np.random.seed(derive(self._seed, "bracket", number) % 2**32)  # noqa: NPY002 - the rule draws from it
+            self._rule.on_trial_add(_NoController(), self._trials[number])
+
+    def keep_on(self, number: int, metrics: Metrics) -> bool:
+        """Judge a trial after an epoch."""
+        if self._rule is None:
+            return True
+        return self._rule.on_trial_result(_NoController(), self._trials[number], metrics) != TrialScheduler.STOP
+
+    def remove(self, number: int, last: Metrics | None) -> None:
+        """Take note of a trial's end, with its last epoch."""
+        if self._rule is not None and last is not None:
+            self._rule.on_trial_complete(_NoController(), self._trials[number], last)
+
+
+def _rule(spec: Spec) -> TrialScheduler | None:
+    stop, common = spec.stop, {"metric": "best", "mode": spec.objective.mode, "time_attr": "epoch"}
+    if stop.kind == "none":
+        return None
+    if stop.kind == "median":
+        return MedianStoppingRule(grace_period=stop.grace, min_samples_required=stop.min_trials, **common)
+    brackets = stop.brackets if stop.kind == "hyperband" else 1
+    # max_t lies beyond the last epoch: a trial that gets there ends by itself and is complete, not stopped
+    return AsyncHyperBandScheduler(
+        max_t=spec.budget.epochs + 1,
+        grace_period=stop.grace,
+        reduction_factor=stop.reduction,
+        brackets=brackets,
+        **common,
+    )

@@ -1,0 +1,110 @@
+"""Launch: connecting to Ray: quiet, authenticated, never by accident to somebody else's cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gxsearch.errors import ResourceError
+from gxsearch.search.spec import Resources
+
+# Both or neither of the two of malloc: one alone disables glibc's own adaptation and is slower than none.
+WORKER_ENV = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "4294967296"}
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1",
+    "RAY_memory_monitor_refresh_ms": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+LOCAL = "local"
+
+
+def slots(resources: Resources, cpus: float, gpus: float) -> int:
+    """Return how many trials fit side by side.
+
+    Raises:
+        ResourceError: when not even one fits.
+    """
+    need_cpus, need_gpus = resources.workers * resources.cpus, resources.workers * resources.gpus
+    if need_cpus > cpus:
+        what = f"a trial asks for {need_cpus:g} CPUs (workers x cpus), there are {cpus:g}"
+        raise ResourceError.one("E501", "resources.cpus", what, "ask for fewer, or search on a cluster with --address")
+    if need_gpus > gpus:
+        what = f"a trial asks for {need_gpus:g} GPUs (workers x gpus), there are {gpus:g}"
+        raise ResourceError.one("E502", "resources.gpus", what, "set resources.gpus: 0, or use --address")
+    fit = int(min(cpus // need_cpus, gpus // need_gpus if need_gpus else cpus))
+    if resources.concurrent == "auto":
+        return fit
+    if resources.concurrent > fit:
+        what = f"{resources.concurrent} trials at once were asked for, {fit} fit"
+        raise ResourceError.one("E503", "resources.concurrent", what, "set resources.concurrent: auto")
+    return resources.concurrent
+
+
+def local_resources() -> tuple[int, int]:
+    """Return the CPUs that this process may use and the GPUs of this machine, without starting anything."""
+    import torch  # a second that a command which starts nothing need not pay
+
+    return len(os.sched_getaffinity(0)), torch.cuda.device_count()
+
+
+@contextmanager
+def connected(address: str, resources: Resources) -> Iterator[int]:
+    """Connect to Ray, and disconnect at the end; yields how many trials fit side by side.
+
+    With the address ``local`` a Ray of our own is started on this machine and stopped at the end.
+
+    Raises:
+        ResourceError: when a trial does not fit, or there is no Ray at the address.
+    """
+    os.environ.update(_QUIET)
+    if address == LOCAL:
+        cpus, gpus = local_resources()
+        fit = slots(resources, cpus, gpus)
+        os.environ.update(WORKER_ENV)
+        _token()
+    import ray  # a third of a second, and only now with its environment set
+
+    for name in ("ray", "ray.tune", "ray.train", "ray.data"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        if address == LOCAL:
+            ray.init(address=LOCAL, num_cpus=cpus, num_gpus=gpus, include_dashboard=False, **_SILENT)
+        else:
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
+            ray.init(address=address, runtime_env={"env_vars": WORKER_ENV}, **_SILENT)
+            have = ray.cluster_resources()
+            fit = slots(resources, have.get("CPU", 0), have.get("GPU", 0))
+        yield fit
+    except ConnectionError as error:
+        hint = "is it running, and is its token in RAY_AUTH_TOKEN or ~/.ray/auth_token?"
+        raise ResourceError.one("E504", address, f"no Ray there ({error})", hint) from None
+    finally:
+        ray.shutdown()
+
+
+_SILENT = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+
+
+def _token() -> None:
+    """Make Ray's token ourselves where there is none: Ray's own is readable by everybody on the machine."""
+    path = Path.home() / ".ray" / "auth_token"
+    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        return
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(32))
+    path.chmod(0o600)

@@ -1,0 +1,56 @@
+"""Local: the trials of a search one after the other in this process, without Ray; a training is a search of one."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+from gxsearch.data.table import Table
+from gxsearch.errors import TrialError
+from gxsearch.results.run_dir import RunDir, write_atomic
+from gxsearch.search.draw import draw_config
+from gxsearch.search.referee import Referee, Standing
+from gxsearch.search.spec import Spec
+from gxsearch.training.board import Board, show
+from gxsearch.training.runtime import LocalRuntime, Runtime
+from gxsearch.training.session import Bench, Job, session
+
+
+def search_here(spec: Spec, run: RunDir, table: Table, referee: Referee, tick: Callable[[], None]) -> None:
+    """Run a referee's trials, each in turn, until all have ended."""
+    runtime = LocalRuntime("cuda" if spec.resources.gpus else "cpu", threads=max(1, int(spec.resources.cpus)))
+    bench = Bench(table.dense(), runtime.device)
+    for number in sorted(referee.order.running):  # left unfinished by an earlier start
+        train_one(spec, run, bench, runtime, referee, referee.trials[number], tick)
+    while (trial := referee.create()) is not None:
+        referee.advance()
+        train_one(spec, run, bench, runtime, referee, trial, tick)
+
+
+def train_one(
+    spec: Spec,
+    run: RunDir,
+    bench: Bench,
+    runtime: Runtime,
+    referee: Referee,
+    trial: Standing,
+    tick: Callable[[], None],
+) -> None:
+    """Train a trial until its last epoch, until it is stopped, or until it fails."""
+    folder = run.trial(trial.number)
+    job = Job(**draw_config(spec, run, trial)["job"])
+    board = Board(folder)
+    try:
+        for metrics, model in session(job, bench, runtime, folder / "checkpoints"):
+            show(board, metrics, model, bench.table)
+            referee.result(trial.number, metrics)
+            tick()
+            if referee.over(trial.number):
+                break
+    except TrialError as error:
+        referee.ended(trial.number, "diverged", error.faults[0].what)
+    except Exception as error:  # noqa: BLE001 - as in trial.py: a trial's fault must not end the search
+        write_atomic(folder / "error.txt", traceback.format_exc().encode())
+        referee.ended(trial.number, "failed", f"{type(error).__name__}: {error}")
+    finally:
+        board.close()

@@ -1,0 +1,116 @@
+"""Order: makes a parallel search repeatable by taking results in the order of a simulated clock.
+
+Trials that run side by side finish in an order that depends on the machine, and both the sampler and the scheduler
+look at what has finished. Here every epoch of a trial lasts its estimated cost on a simulated clock; results are
+judged in the order of that clock, whenever they really arrive. A trial is free to run ahead of the clock; what it
+ran beyond the epoch at which it is stopped does not count. The clock waits for results, never the other way round,
+so the price is a slot that idles where the estimate is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+Metrics = dict[str, float]
+
+
+@dataclass
+class Running:
+    """A trial between its creation and its end on the clock."""
+
+    number: int
+    start: float
+    cost: float
+    arrived: list[Metrics] = field(default_factory=list)
+    judged: int = 0
+    ending: tuple[str, str] | None = None
+
+    @property
+    def due(self) -> tuple[float, int]:
+        """When its next result is to be judged."""
+        return self.start + (self.judged + 1) * self.cost, self.number
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One step of the clock: an epoch that was judged, or the end of a trial."""
+
+    trial: int
+    epoch: int
+    metrics: Metrics | None
+    state: str | None
+    reason: str = ""
+
+
+class Order:
+    """The clock of a search with a number of slots and of trials."""
+
+    def __init__(self, slots: int, epochs: int, keep_on: Callable[[int, Metrics], bool]):
+        self._free = [0.0] * slots
+        self._epochs = epochs
+        self._keep_on = keep_on
+        self.closed = False
+        self.running: dict[int, Running] = {}
+
+    def close(self) -> None:
+        """Create no more trials."""
+        self.closed = True
+
+    def may_create(self) -> bool:
+        """Say whether a slot is free on the clock."""
+        return bool(self._free) and not self.closed
+
+    def create(self, number: int, cost: float) -> None:
+        """Start a trial in the slot that was free first."""
+        self._free.sort()
+        self.running[number] = Running(number, self._free.pop(0), cost)
+
+    def arrive(self, number: int, metrics: Metrics) -> bool:
+        """Take a result; return False for one that is known already, or that came after the trial's end."""
+        trial = self.running.get(number)
+        if trial is None or metrics["epoch"] <= len(trial.arrived):
+            return False
+        trial.arrived.append(metrics)
+        return True
+
+    def finish(self, number: int, state: str, reason: str) -> None:
+        """Take note that a trial has really ended before its last epoch: diverged, failed."""
+        if number in self.running:
+            self.running[number].ending = (state, reason)
+
+    def advance(self) -> Iterator[Judged]:
+        """Judge all that can be judged now; stops where a new trial has to be created first."""
+        while self.running and not self.may_create():
+            trial = min(self.running.values(), key=lambda t: t.due)
+            if trial.judged < len(trial.arrived):
+                yield from self._judge(trial)
+            elif trial.ending is not None:
+                yield self._end(trial, *trial.ending)
+            else:
+                return
+
+    def cut(self, reason: str) -> Iterator[Judged]:
+        """End all running trials where they are."""
+        self.close()
+        for trial in sorted(self.running.values(), key=lambda t: t.number):
+            while trial.judged < len(trial.arrived):
+                trial.judged += 1
+                yield Judged(trial.number, trial.judged, trial.arrived[trial.judged - 1], None)
+            yield self._end(trial, "stopped", reason)
+
+    def _judge(self, trial: Running) -> Iterator[Judged]:
+        metrics = trial.arrived[trial.judged]
+        trial.judged += 1
+        keep_on = self._keep_on(trial.number, metrics)
+        yield Judged(trial.number, trial.judged, metrics, None)
+        if trial.judged == self._epochs:
+            yield self._end(trial, "complete", "")
+        elif not keep_on:
+            yield self._end(trial, "stopped", f"early, at epoch {trial.judged}")
+
+    def _end(self, trial: Running, state: str, reason: str) -> Judged:
+        at, _ = trial.due
+        self._free.append(at - trial.cost)
+        del self.running[trial.number]
+        return Judged(trial.number, trial.judged, None, state, reason)

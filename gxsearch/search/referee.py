@@ -1,0 +1,190 @@
+"""Referee: the one place where a search is decided: what is drawn, what counts, who is stopped, what is written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from gxsearch.errors import RunError
+from gxsearch.results.ledger import Ledger
+from gxsearch.results.run_dir import RunDir
+from gxsearch.search.judge import Judge
+from gxsearch.search.order import Judged, Metrics, Order
+from gxsearch.search.spec import Spec
+from gxsearch.search.study import Study
+from gxsearch.training.loop import derive
+
+
+@dataclass
+class Standing:
+    """A trial as the referee sees it; `best` and `history` hold judged epochs only."""
+
+    number: int
+    params: dict[str, Any]
+    seed: int
+    history: list[Metrics]
+    state: str = "running"
+    reason: str = ""
+
+    @property
+    def best(self) -> float | None:
+        """The objective at the best judged epoch."""
+        return self.history[-1]["best"] if self.history else None
+
+    @property
+    def best_epoch(self) -> int:
+        """The best judged epoch; 0 before the first."""
+        return int(self.history[-1]["best_epoch"]) if self.history else 0
+
+
+class Referee:
+    """Runs the rules of a search over results that come from anywhere: Ray, a ledger, a test."""
+
+    def __init__(self, spec: Spec, run: RunDir, slots: int, cost: Callable[[dict[str, Any]], float]):
+        self.spec, self.run = spec, run
+        self.study, self.judge, self.cost = Study(spec, run.journal), Judge(spec), cost
+        self.order = Order(slots, spec.budget.epochs, self._keep_on)
+        self.trials: dict[int, Standing] = {}
+        self.watchers: list[Callable[[str, Standing], None]] = []
+        self._ledger: Ledger | None = None
+        self._decided: dict[int, dict[str, Any]] = {}
+        limits = [n for n in (spec.budget.trials, self.study.size) if n is not None]
+        self.limit = min(limits) if limits else None
+
+    def record(self, ledger: Ledger) -> None:
+        """Write to this ledger from here on; before, in a replay, events are known already."""
+        self._ledger = ledger
+
+    def create(self, known: dict[str, Any] | None = None) -> Standing | None:
+        """Draw the next trial, or None while no slot is free or when there are enough."""
+        number = len(self.trials)
+        if self.limit is not None and number >= self.limit:
+            self.order.close()
+        if not self.order.may_create():
+            return None
+        params = self.study.ask(number, known)
+        trial = Standing(number, params, derive(self.spec.search.seed, "trial", number) % 2**31, [])
+        self.trials[number] = trial
+        self._write("trial_created", durable=True, trial=number, params=params, seed=trial.seed)
+        self.judge.add(number)
+        self.order.create(number, self.cost(params))
+        self._tell("created", trial)
+        return trial
+
+    def enough(self) -> bool:
+        """Whether no further trial will be created."""
+        if self.limit is not None and len(self.trials) >= self.limit:
+            self.order.close()
+        return self.order.closed
+
+    def result(self, number: int, metrics: Metrics) -> None:
+        """Take an epoch's metrics; they are on disk when this returns."""
+        if self.order.arrive(number, metrics):
+            fields = {k: v for k, v in metrics.items() if k != "epoch"}
+            self._write("epoch", trial=number, epoch=int(metrics["epoch"]), metrics=fields)
+            self._apply(self.order.advance())
+
+    def ended(self, number: int, state: str, reason: str) -> None:
+        """Take note that a trial has really ended without reaching its last epoch."""
+        self.order.finish(number, state, reason)
+        self.advance()
+
+    def advance(self) -> None:
+        """Judge what can be judged; to be called after a creation."""
+        self.enough()
+        self._apply(self.order.advance())
+
+    def over(self, number: int) -> bool:
+        """Whether a trial has ended on the clock; it may still be running in fact."""
+        return number not in self.order.running
+
+    def cut(self, reason: str) -> None:
+        """End the search: running trials count as stopped where they are."""
+        self._apply(self.order.cut(reason))
+
+    @property
+    def done(self) -> bool:
+        """Whether every trial that will be has ended."""
+        return self.enough() and not self.order.running
+
+    def decided(self, endings: dict[int, dict[str, Any]]) -> None:
+        """Hold to these endings, by trial, that a ledger tells of."""
+        self._decided = endings
+
+    def _keep_on(self, number: int, metrics: Metrics) -> bool:
+        keep_on = self.judge.keep_on(number, metrics)
+        ending = self._decided.get(number)
+        return keep_on if ending is None else metrics["epoch"] < ending["epochs"] or ending["state"] != "stopped"
+
+    def _apply(self, steps: Iterable[Judged]) -> None:
+        for step in steps:
+            trial = self.trials[step.trial]
+            if step.metrics is not None:
+                trial.history.append(step.metrics)
+                self.study.report(trial.number, step.metrics[self.spec.objective.metric], step.epoch)
+                self._tell("epoch", trial)
+            if step.state is not None:
+                self._close(trial, step)
+            self._prune(trial)
+
+    def _close(self, trial: Standing, step: Judged) -> None:
+        known = self._decided.get(trial.number)
+        trial.state, trial.reason = (known["state"], known["reason"]) if known else (step.state, step.reason)
+        self.judge.remove(trial.number, trial.history[-1] if trial.history else None)
+        self.study.tell(trial.number, trial.state, trial.best, trial.reason)
+        if known is None:
+            self._write_end(trial, step)
+        self._tell("ended", trial)
+
+    def _write_end(self, trial: Standing, step: Judged) -> None:
+        self._write(
+            "trial_ended",
+            durable=True,
+            trial=trial.number,
+            state=trial.state,
+            epochs=step.epoch,
+            best=trial.best,
+            best_epoch=trial.best_epoch,
+            reason=trial.reason,
+            seconds=round(sum(m["time/epoch_s"] for m in trial.history), 3),
+        )
+
+    def _prune(self, trial: Standing) -> None:
+        """Delete checkpoints that nothing will ask for: all judged ones but the best and the newest."""
+        if self._ledger is None:
+            return
+        saved = sorted(self.run.checkpoints(trial.number).glob("[0-9]*"))
+        judged = [path for path in saved if int(path.name) <= len(trial.history)]
+        keep = {trial.best_epoch}
+        if trial.state == "running" and saved:
+            keep.add(int(saved[-1].name))
+        for path in judged:
+            if int(path.name) not in keep:
+                shutil.rmtree(path)
+
+    def _write(self, event: str, *, durable: bool = False, **fields: Any) -> None:
+        if self._ledger is not None:
+            self._ledger.append(event, durable=durable, **fields)
+
+    def _tell(self, what: str, trial: Standing) -> None:
+        if self._ledger is not None:
+            for watcher in self.watchers:
+                watcher(what, trial)
+
+
+def replay(referee: Referee, events: list[dict[str, Any]]) -> None:
+    """Bring a fresh referee to where a ledger ends: the same draws, judgments and endings."""
+    referee.decided({event["trial"]: event for event in events if event["event"] == "trial_ended"})
+    for event in events:
+        kind = event["event"]
+        if kind == "trial_created":
+            trial = referee.create(known=event["params"])
+            if trial is None or trial.number != event["trial"]:
+                raise RunError.one("E612", str(referee.run.ledger), f"event {event['seq']} is out of turn")
+            referee.advance()
+        elif kind == "epoch":
+            referee.result(event["trial"], {**event["metrics"], "epoch": event["epoch"]})
+        elif kind == "trial_ended" and not referee.over(event["trial"]):
+            referee.ended(event["trial"], event["state"], event["reason"])

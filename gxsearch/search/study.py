@@ -1,0 +1,98 @@
+"""Study: the Optuna study of a search, on a journal file that optuna-dashboard opens.
+
+Every draw uses a sampler seeded by (seed, trial number), so a draw depends on the trials told before it and on
+nothing else: a search that is resumed goes on as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+
+from gxsearch.search.domain import Choice, Domain, Float
+from gxsearch.search.spec import Spec
+from gxsearch.training.loop import derive
+
+_STATES = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "interrupted": TrialState.PRUNED}
+_LEARNS_FROM_COMPLETE_ONLY = ("gp", "cmaes")
+
+
+class Study:
+    """Draws settings and is told what became of them."""
+
+    def __init__(self, spec: Spec, journal: Path):
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._spec = spec
+        self._start = spec.space.grid() if spec.search.sampler == "grid" else list(spec.search.start)
+        self._live: dict[int, optuna.Trial] = {}
+        direction = "minimize" if spec.objective.mode == "min" else "maximize"
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+        self._study = optuna.create_study(storage=storage, study_name=spec.name, direction=direction)
+
+    @property
+    def size(self) -> int | None:
+        """The number of trials there can be: that of the grid, or None."""
+        return len(self._start) if self._spec.search.sampler == "grid" else None
+
+    def ask(self, number: int, known: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the settings of trial `number`, by name; `known` ones, from a ledger, are taken as they are."""
+        fixed = known if known is not None else self._start[number] if number < len(self._start) else None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self._study.sampler = _sampler(self._spec, number)
+            if fixed is not None:
+                self._study.enqueue_trial({k: _stored(self._spec.space.domains[k], v) for k, v in fixed.items()})
+            trial = self._study.ask()
+            assert trial.number == number, f"the study is at trial {trial.number}, the search at {number}"
+            params = self._spec.space.draw(lambda name, domain: _suggest(trial, name, domain))
+        self._live[number] = trial
+        return params
+
+    def report(self, number: int, value: float, epoch: int) -> None:
+        """Tell the objective of an epoch."""
+        self._live[number].report(value, epoch)
+
+    def tell(self, number: int, state: str, best: float | None, reason: str) -> None:
+        """Tell how a trial ended: at its best value, or as a failure."""
+        trial = self._live.pop(number)
+        trial.set_user_attr("ended", f"{state}: {reason}" if reason else state)
+        told = _STATES.get(state, TrialState.FAIL)
+        if best is None or told is TrialState.FAIL:
+            self._study.tell(trial, state=TrialState.FAIL)
+        elif told is TrialState.COMPLETE or self._spec.search.sampler in _LEARNS_FROM_COMPLETE_ONLY:
+            self._study.tell(trial, best)
+        else:
+            self._study.tell(trial, state=TrialState.PRUNED)
+
+
+def _sampler(spec: Spec, number: int) -> BaseSampler:
+    seed, startup = derive(spec.search.seed, "draw", number) % 2**32, spec.search.startup
+    if spec.search.sampler == "tpe":
+        return TPESampler(n_startup_trials=startup, seed=seed)
+    if spec.search.sampler == "gp":
+        return GPSampler(n_startup_trials=startup, seed=seed)
+    if spec.search.sampler == "cmaes":
+        return CmaEsSampler(n_startup_trials=startup, seed=seed, warn_independent_sampling=False)
+    if spec.search.sampler == "qmc":  # one scrambled sequence for the whole search, so one seed
+        return QMCSampler(scramble=True, seed=spec.search.seed, warn_independent_sampling=False)
+    return RandomSampler(seed=seed)
+
+
+def _suggest(trial: optuna.Trial, name: str, domain: Domain) -> Any:
+    if isinstance(domain, Choice):
+        return json.loads(trial.suggest_categorical(name, [json.dumps(option) for option in domain.options]))
+    if isinstance(domain, Float):
+        return trial.suggest_float(name, domain.low, domain.high, log=domain.log, step=domain.step)
+    return trial.suggest_int(name, domain.low, domain.high, log=domain.log, step=domain.step)
+
+
+def _stored(domain: Domain, value: Any) -> Any:
+    return json.dumps(value) if isinstance(domain, Choice) else value

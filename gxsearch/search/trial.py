@@ -1,0 +1,144 @@
+"""Trial: the Tune trainable; one reused actor trains one draw after the other, with as many ranks as asked for."""
+
+from __future__ import annotations
+
+import socket
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.util.placement_group import PlacementGroup
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from gxsearch.data.table import Table
+from gxsearch.errors import TrialError
+from gxsearch.results.run_dir import write_atomic
+from gxsearch.search.rank import Place, Stepper, train_here
+from gxsearch.training.session import Bench, Job
+
+
+class GxTrial(tune.Trainable):
+    """Trains a draw, one epoch a step; the actor, its data and its imports serve the next draw too.
+
+    A hopeless draw (loss not finite) and a fault of the model end the trial without an error of Tune's, which
+    would try the same again; only a lost process is tried again, from the trial's newest checkpoint.
+    """
+
+    def setup(self, config: dict[str, Any], table: Table | None = None, place: Place | None = None) -> None:
+        """Take the shared table; what may fail is left to the first step."""
+        assert table is not None and place is not None
+        self._table, self._place = table, place
+        self._bench: Bench | None = None
+        self._stepper: Stepper | None = None
+        self._peers: list[Any] = []
+        self._running: list[Any] = []
+        self._config = config
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next draw."""
+        self._stop()
+        self._config = new_config
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch; return its metrics, as pairs, or how the trial ended."""
+        try:
+            if self._stepper is None:
+                self._stepper = self._start()
+            metrics = self._stepper.next()
+        except TrialError as error:
+            return self._ended("diverged", error.faults[0].what)
+        except ray.exceptions.RayError:
+            raise  # a lost rank: Tune starts the trial again
+        except Exception as error:  # noqa: BLE001 - the one place: a trial's fault must not end the search
+            self._raise_if_a_rank_is_lost()
+            write_atomic(self._folder / "error.txt", traceback.format_exc().encode())
+            return self._ended("failed", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+        assert metrics is not None, "a step was asked for after the last epoch"
+        return {"metrics": list(metrics.items())}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Save nothing: checkpoints are in the run folder, written as the training goes."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Load nothing: the training goes on from the run folder's newest checkpoint."""
+
+    def cleanup(self) -> None:
+        """End the training and its ranks."""
+        self._stop()
+        for peer in self._peers:
+            ray.kill(peer)
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self._config["folder"])
+
+    @property
+    def _job(self) -> Job:
+        return Job(**self._config["job"])
+
+    def _raise_if_a_rank_is_lost(self) -> None:
+        """Raise Ray's error when a rank's process has gone; what a living rank raised is the model's fault."""
+        for reference in self._running:
+            try:
+                ray.get(reference, timeout=30)
+            except ray.exceptions.RayTaskError:
+                continue
+
+    def _ended(self, state: str, reason: str) -> dict[str, Any]:
+        return {"ended": state, "reason": reason}
+
+    def _start(self) -> Stepper:
+        job, folder = self._job, self._folder
+        if self._bench is None:
+            self._bench = Bench(self._table.dense(), self._place.device)
+        place = self._place
+        if place.world_size > 1:
+            place = replace(place, address=ray.util.get_node_ip_address(), port=_free_port())
+            self._peers = self._peers or _peers(self._table, place)
+            self._running = [
+                peer.train.remote(job, replace(place, rank=rank), str(folder))
+                for rank, peer in enumerate(self._peers, 1)
+            ]
+        bench = self._bench
+        return Stepper(lambda report: train_here(job, bench, place, folder, report))
+
+    def _stop(self) -> None:
+        if self._stepper is not None:
+            self._stepper.stop()
+            self._stepper = None
+
+
+@ray.remote
+class Peer:
+    """A further rank of a trial; it lives as long as the trial's actor."""
+
+    def __init__(self, table: Table, place: Place):
+        self._bench = Bench(table.dense(), place.device)
+
+    def train(self, job: Job, place: Place, folder: str) -> None:
+        """Train as one rank; stops when rank 0 does."""
+        train_here(job, self._bench, place, Path(folder), report=lambda metrics: True)
+
+
+def _peers(table: Table, place: Place) -> list[Any]:
+    """Start the further ranks, each in its bundle of the trial's placement group."""
+    group: PlacementGroup = ray.util.get_current_placement_group()
+    shared = ray.put(table)
+    return [
+        Peer.options(
+            num_cpus=place.cpus,
+            num_gpus=place.gpus,
+            scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank),
+        ).remote(shared, place)
+        for rank in range(1, place.world_size)
+    ]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,200 @@
+"""Tuner: a search on Ray Tune; Tune starts, feeds and stops the trials, the referee decides."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from gxsearch.data.table import Table
+from gxsearch.results.run_dir import RunDir
+from gxsearch.search.draw import draw_config
+from gxsearch.search.rank import Place
+from gxsearch.search.referee import Referee, Standing
+from gxsearch.search.spec import Spec
+from gxsearch.search.trial import GxTrial
+
+RETRIES = 2
+
+
+@dataclass
+class Deadline:
+    """The time that a search has left; `spent_s` is what earlier starts of it used."""
+
+    budget_s: float | None
+    spent_s: float = 0.0
+    begun: float = 0.0
+
+    def left_s(self) -> float | None:
+        """Return the seconds left, or None without a budget."""
+        return None if self.budget_s is None else self.budget_s - self.spent_s - (time.monotonic() - self.begun)
+
+    def over(self) -> bool:
+        """Whether the time is up."""
+        left = self.left_s()
+        return left is not None and left <= 0
+
+
+def search(
+    spec: Spec,
+    run: RunDir,
+    table: Table,
+    referee: Referee,
+    *,
+    slots: int,
+    deadline: Deadline,
+    tick: Callable[[], None],
+) -> int | None:
+    """Run a search until the referee has seen every trial end, or a signal stops it.
+
+    Needs a connected Ray. `tick` is called several times a second. Returns the number of the signal that stopped
+    the search, or None when it is done.
+    """
+    deadline.begun = time.monotonic()
+    place = Place(cpus=spec.resources.cpus, gpus=spec.resources.gpus, world_size=spec.resources.workers)
+    bundle = {"CPU": place.cpus, **({"GPU": place.gpus} if place.gpus else {})}
+    numbers: dict[str, int] = {}
+    scratch = tempfile.mkdtemp(prefix="gxsearch-")  # Tune's own state, which nothing of ours reads
+    with _stopped_by_signals() as caught:
+        try:
+            tune.run(
+                tune.with_parameters(GxTrial, table=table, place=place),
+                name=spec.name,
+                num_samples=-1,
+                resources_per_trial=tune.PlacementGroupFactory([bundle] * place.world_size),
+                storage_path=scratch,
+                search_alg=Draws(referee, numbers, lambda trial: draw_config(spec, run, trial)),
+                scheduler=Verdicts(referee, numbers),
+                stop=Whistle(referee),
+                callbacks=[Pulse(referee, deadline, tick)],
+                reuse_actors=True,
+                max_concurrent_trials=slots,
+                max_failures=RETRIES,
+                raise_on_failed_trial=False,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+                verbose=0,
+            )
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return caught[0] if caught and not referee.done else None
+
+
+def _not_kept(self: object) -> tuple[type, tuple]:
+    """Pickle as nothing: Tune snapshots what it holds, and nothing of ours is ever read back from there."""
+    return object, ()
+
+
+class Draws(Searcher):
+    """Tune's searcher: first what an earlier start left unfinished, then new draws of the referee."""
+
+    __reduce__ = _not_kept
+
+    def __init__(self, referee: Referee, numbers: dict[str, int], config: Callable[[Standing], dict[str, Any]]):
+        super().__init__(metric="best", mode=referee.spec.objective.mode)
+        self._referee, self._numbers, self._config = referee, numbers, config
+        self._unfinished = [referee.trials[number] for number in sorted(referee.order.running)]
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return a draw, None while no slot is free, or Tune's word for the end."""
+        trial = self._unfinished.pop(0) if self._unfinished else self._referee.create()
+        if trial is not None:
+            self._numbers[trial_id] = trial.number
+            self._referee.advance()
+            return self._config(trial)
+        return Searcher.FINISHED if self._referee.enough() else None
+
+    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
+        """Do nothing: the referee hears of endings from `Verdicts`."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Save nothing: the ledger is what a search is resumed from."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Restore nothing."""
+
+
+class Verdicts(FIFOScheduler):
+    """Tune's scheduler: hands results to the referee and passes its verdicts on."""
+
+    __reduce__ = _not_kept
+
+    def __init__(self, referee: Referee, numbers: dict[str, int]):
+        super().__init__()
+        self._referee, self._numbers = referee, numbers
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Take a result; stop the trial if it is over on the clock, by itself or by the scheduler."""
+        number = self._numbers[trial.trial_id]
+        if "ended" in result:
+            self._referee.ended(number, result["ended"], result["reason"])
+            return TrialScheduler.STOP
+        metrics = dict(result["metrics"])
+        self._referee.result(number, metrics)
+        last = metrics["epoch"] >= self._referee.spec.budget.epochs
+        return TrialScheduler.STOP if last or self._referee.over(number) else TrialScheduler.CONTINUE
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Take note of a trial whose process was lost more often than it is tried again."""
+        self._referee.ended(self._numbers[trial.trial_id], "failed", f"its process was lost {RETRIES + 1} times")
+
+
+class Whistle(tune.Stopper):
+    """Ends Tune's run as soon as the referee has seen every trial end."""
+
+    __reduce__ = _not_kept
+
+    def __init__(self, referee: Referee):
+        self._referee = referee
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Stop no single trial: that is the scheduler's."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether the search is over."""
+        return self._referee.done
+
+
+class Pulse(tune.Callback):
+    """Called by Tune in each turn of its event loop: keeps the time budget and the display."""
+
+    __reduce__ = _not_kept
+
+    def __init__(self, referee: Referee, deadline: Deadline, tick: Callable[[], None]):
+        self._referee, self._deadline, self._tick = referee, deadline, tick
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """End the search when its time is up; refresh the display."""
+        if self._deadline.over() and not self._referee.done:
+            self._referee.cut("time budget")
+        self._tick()
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[list[int]]:
+    """Let SIGINT and SIGTERM end Tune's loop in an orderly way; yields the list of those that came."""
+    caught: list[int] = []
+
+    def on_signal(number: int, frame: Any) -> None:
+        if caught:
+            raise KeyboardInterrupt  # the second time: at once
+        caught.append(number)
+        os.kill(os.getpid(), signal.SIGUSR1)  # the signal for which Tune installs a graceful handler itself
+
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

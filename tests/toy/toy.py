@@ -1,0 +1,114 @@
+"""A sixth architecture in one file: a linear autoencoder of rows; the tests add it through GXSEARCH_MODELS."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gxsearch.config import Config, knob
+from gxsearch.data.batch import Batch
+from gxsearch.data.table import Table
+from gxsearch.data.view import Dims, Examples, View, align
+from gxsearch.models.base import GeneModel, Losses, TrainConfig
+from gxsearch.models.registry import register
+
+
+class RowExamples(Examples):
+    def __init__(self, table: Table, device: torch.device):
+        self._x_ng = torch.from_numpy(np.array(table.x_ng, dtype=np.float32)).to(device)
+        self._train = torch.from_numpy(table.rows("train")).to(device)
+        self._val = torch.from_numpy(table.rows("val")).to(device)
+        self.n_values = len(self._train) * self._x_ng.shape[1]
+
+    def steps(self, batch_size: int) -> int:
+        return math.ceil(len(self._train) / batch_size)
+
+    def train(
+        self, batch_size: int, generator: torch.Generator, *, rank: int = 0, world_size: int = 1
+    ) -> Iterator[Batch]:
+        order = torch.randperm(len(self._train), generator=generator).to(self._train.device)
+        for rows in self._train[order].split(batch_size):
+            total = torch.tensor(len(rows) / world_size)
+            yield Batch(x=self._x_ng[rows[rank::world_size]], total=total)
+
+    def validation(self) -> Iterator[Batch]:
+        yield Batch(x=self._x_ng[self._val])
+
+
+class Rows(View):
+    class Config(Config):
+        pass
+
+    def __init__(self, genes: list[str], n_rows: int):
+        self._genes, self._n_rows = genes, n_rows
+
+    @classmethod
+    def fit(cls, table: Table, config: Config) -> Rows:
+        return cls(table.var_names.tolist(), len(table.rows("train")))
+
+    def state(self) -> dict:
+        return {"genes": self._genes, "n_rows": self._n_rows}
+
+    @classmethod
+    def load(cls, state: dict) -> Rows:
+        return cls(state["genes"], state["n_rows"])
+
+    @property
+    def dims(self) -> Dims:
+        return Dims(n_rows=self._n_rows, n_genes=len(self._genes))
+
+    @property
+    def genes(self) -> np.ndarray:
+        return np.array(self._genes)
+
+    def examples(self, table: Table, device: torch.device) -> RowExamples:
+        return RowExamples(table, device)
+
+    def cut(self, table: Table, device: torch.device) -> Iterator[Batch]:
+        x_ng = align(table.dense().x_ng, table.var_names, self.genes, table.facts.get("source", "table"))
+        yield Batch(x=torch.from_numpy(np.array(x_ng)).to(device))
+
+
+@register("toy")
+class Toy(GeneModel):
+    """x_hat = W_d (W_e x + a) + b."""
+
+    class Config(Config):
+        latent_dim: int = knob(2, doc="length of a row's vector", low=1)
+        explode_at: int = knob(0, doc="epoch whose loss is not finite; 0 for none", low=0)
+        fail: bool = knob(False, doc="raise in the first step")
+        sleep: float = knob(0.0, doc="seconds that an epoch takes besides", low=0.0)
+
+    Train = TrainConfig
+    View = Rows
+    metrics = {"mse": "min", "r2": "max", "pearson": "max", "loss": "min"}
+    reference = "none: a test"
+    demo = {"path": "sim_bulk?n=120&g=80", "label": "cell_type"}
+
+    def __init__(self, config: Config, dims: Dims):
+        super().__init__(config, dims)
+        self.encoder, self.decoder = (
+            nn.Linear(dims.n_genes, config.latent_dim),
+            nn.Linear(config.latent_dim, dims.n_genes),
+        )
+
+    def forward(self, batch: Batch, progress: float) -> Losses:
+        if self.config.fail:
+            raise RuntimeError("the toy was told to fail")
+        prediction = self.decoder(self.encoder(batch.x))
+        rows = batch.total if batch.total is not None else len(batch.x)
+        mse = (prediction - batch.x).square().sum() / (rows * batch.x.shape[1])
+        if not self.training and self.config.sleep:
+            time.sleep(self.config.sleep)
+        if self.config.explode_at and progress >= 1.0:
+            self.epochs_seen = getattr(self, "epochs_seen", 0) + 1
+            mse = mse * (math.nan if self.epochs_seen >= self.config.explode_at else 1.0)
+        return Losses({"mse": mse}, {"mse": 1.0}, prediction, batch.x)
+
+    def embed(self, batch: Batch) -> Tensor:
+        return self.encoder(batch.x)
