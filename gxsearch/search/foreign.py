@@ -19,6 +19,7 @@ _FIXED = {"const", "constant", "fixed", "fix"}
 _WHEN = {"if", "condition", "conditions", "parent", "depends_on", "active_if", "only_if"}
 _NORMAL = {"normal", "randn", "qrandn", "lognormal", "qnormal", "gauss", "gaussian", "sample_from", "lambda"}
 _STYLE = {"type", "distribution", "dist", "scale", "q", "sampling", "prior", "base", "bounds"}
+_PAIRS = _LOG | _WHOLE | _REAL | {"float", "int", "bounds"}
 WORDS = _LOG | _WHOLE | _REAL | _OPTIONS | _LOW | _HIGH | _FIXED | _WHEN | _NORMAL | _STYLE
 
 
@@ -57,11 +58,11 @@ def _form(entry: dict[str, Any], word: str) -> str:
 
 
 def _range_form(entry: dict[str, Any], words: set[str], word: str) -> str:
-    pair = next((value for key, value in entry.items() if key in WORDS and isinstance(value, list)), [])
+    pair = next((value for key, value in entry.items() if key in _PAIRS and isinstance(value, list)), [])
     low = next((value for key, value in entry.items() if key in _LOW), pair[0] if len(pair) > 1 else "low")
     high = next((value for key, value in entry.items() if key in _HIGH), pair[1] if len(pair) > 1 else "high")
     whole = bool(words & (_WHOLE | {"int"})) or (
-        not words & _REAL and not words & _LOG and isinstance(low, int) and isinstance(high, int)
+        not words & (_REAL | _LOG | {"float"}) and isinstance(low, int) and isinstance(high, int)
     )
     log = bool(words & (_LOG | {"log"})) and entry.get("log") is not False
     step = entry.get("q", pair[2] if len(pair) > 2 else None)

@@ -95,7 +95,8 @@ def corner_faults(kinds: Kinds, space: Space, where: Callable[[str], str]) -> li
     several corners share is told once.
     """
     faults: dict[str, Fault] = {}
-    for name, params in space.named_corners():
+    # The corners of single parameters first: they tell where, those of all at once do not.
+    for name, params in sorted(space.named_corners(), key=lambda corner: not corner[0]):
         for group, values in space.configs(params).items():
             try:
                 kinds[group].model_validate(values)
@@ -109,3 +110,37 @@ def corner_faults(kinds: Kinds, space: Space, where: Callable[[str], str]) -> li
                     fix = "narrow the ranges, or tie the settings by when:"
                     faults.setdefault(rule, Fault("E330", where(name), what, fix))
     return list(faults.values())
+
+
+def section_faults(config: type[Config], error: pydantic.ValidationError, path: Where, doc: Document) -> list[Fault]:
+    """Turn pydantic's errors into faults; those of the branches of one union become one."""
+    merged: dict[Where, list[Any]] = {}
+    for item in error.errors():
+        at = (*path, *item["loc"])
+        while item["type"] != "missing" and at not in doc.marks and len(at) > len(path) + 1:
+            at = at[:-1]
+        merged.setdefault(at, []).append(item)
+    return [_section_fault(config, items, at, len(path), doc) for at, items in merged.items()]
+
+
+def _section_fault(config: type[Config], items: list[Any], at: Where, depth: int, doc: Document) -> Fault:
+    name = ".".join(map(str, at))
+    if items[0]["type"] == "extra_forbidden":
+        known = list(_inner(config, at[depth:-1]).model_fields)
+        known = ["time" if word == "time_s" else word for word in known]
+        return Fault("E301", doc.where(at, key=True), f"unknown setting '{name}'", did_you_mean(str(at[-1]), known))
+    if items[0]["type"] == "missing":
+        field = _inner(config, at[depth:-1]).model_fields[str(at[-1])]
+        return Fault("E302", doc.where(at), f"'{name}' is missing", f"{field.description}")
+    said = [say(item) for item in items]
+    rules = [what.partition(", got")[0] for what, _ in said]
+    got = said[0][0].partition(", got")[2]
+    what = f"'{name}' {' or '.join(dict.fromkeys(rules))}" + (f", got{got}" if got else "")
+    return Fault("E303", doc.where(at), what, next((fix for _, fix in said if fix), ""))
+
+
+def _inner(config: type[Config], names: Where) -> type[Config]:
+    """Return the config class of a group inside a config."""
+    for name in names:
+        config = config.model_fields[str(name)].annotation
+    return config

@@ -11,23 +11,20 @@ from typing import Any
 import yaml
 
 from gxsearch.errors import Fault, SpecError, did_you_mean
+from gxsearch.search.yaml_scalar import scalar
 
 MAX_BYTES = 256 * 1024
 MAX_NODES = 10_000
 MAX_DEPTH = 20
 Where = tuple[str | int, ...]
 
-# YAML 1.2 core schema. A whole number may begin with zeros (010 is 10, never octal); 40 digits bound the work.
-_INT = re.compile(r"[-+]?[0-9]{1,40}")
-_BASED = re.compile(r"0o[0-7]{1,40}|0x[0-9a-fA-F]{1,40}")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_WORDS = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
-_WORDS |= {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _FIXES = {
     "mapping values are not allowed here": "quote text that contains ': ', and give the keys of a group equal indents",
     "could not find expected ':'": "every line of a group is 'key: value', with a space behind the colon",
     "expected <block end>, but found": "give the keys of a group equal indents",
+    "sequence entries are not allowed here": "begin a list on a line of its own, or write [a, b]",
+    "found character": "quote text that begins with this character",
+    "found unexpected end of stream": "close the quotation marks",
     "expected ',' or": "close the bracket and put commas between the entries",
 }
 
@@ -62,14 +59,11 @@ class Document:
     faults: tuple[Fault, ...] = ()
 
     def where(self, path: str | Where = (), *, key: bool = False) -> str:
-        """Return ``file:line:col`` of a value (of its key with `key`), or of the nearest group that is there.
-
-        A path given as text is cut at its dots.
-        """
+        """Return ``file:line:col`` of a value (of its key with `key`) or of the nearest group; see `mark`."""
         return str(self.mark(path, key=key))
 
     def mark(self, path: str | Where = (), *, key: bool = False) -> Mark:
-        """Return the place of a value or of its key, as `where` does."""
+        """Return the place of a value or of its key; a path given as text is cut at its dots."""
         parts = _split(path)
         if key and parts in self.keys:
             return self.keys[parts]
@@ -133,7 +127,11 @@ def parse(data: bytes, file: str) -> Document:
     builder = _Builder(text, file)
     values = builder.root()
     if not isinstance(values, dict):
-        what = "is empty" if values is None else f"must hold 'key: value' lines, got {_kind(values)}"
+        what = (
+            "is empty"
+            if values is None
+            else f"must hold 'key: value' lines, got {'a list' if isinstance(values, list) else repr(values)[:40]}"
+        )
         raise SpecError.one("E307", f"{file}:1:1", what, "start from 'gxsearch: 1' (gxsearch init MODEL)")
     return Document(file, values, builder.marks, builder.keys, tuple(builder.faults))
 
@@ -209,7 +207,7 @@ class _Builder:
         if event.anchor is not None:
             self.anchors[event.anchor] = None
         if isinstance(event, yaml.ScalarEvent):
-            value, height = (_scalar(event.value) if event.implicit[0] else event.value), 1
+            value, height = (scalar(event.value) if event.implicit[0] else event.value), 1
         elif isinstance(event, yaml.SequenceStartEvent):
             value, height = self._list(path, depth)
         else:
@@ -245,15 +243,18 @@ class _Builder:
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
                 self._stop("E304", event, "a key must be a word", "quote a key that contains brackets or '*'")
+            if not event.value.isprintable():
+                self._stop("E304", event, f"the key {event.value!r} holds characters that cannot be shown")
             key, here = event.value, (*path, event.value)
             self.nodes += 1
             first, place = self.keys.get(here), self._mark(event)
-            old = self.marks.get(here)
+            if first is not None:
+                # The second value is read beside the first, so that its own keys do not count as repeated.
+                here = (*path, f"{key} in line {place.line}")
+                self.faults.append(Fault("E305", str(place), f"'{key}' is given twice (first in line {first.line})"))
             value, inner = self._node(next(self.events), here, depth + 1)
             height = max(height, inner)
             if first is not None:
-                self.marks[here] = old
-                self.faults.append(Fault("E305", str(place), f"'{key}' is given twice (first in line {first.line})"))
                 continue
             self.keys[here] = place
             if key == "<<" and event.implicit[0]:
@@ -278,33 +279,18 @@ class _Builder:
         raise SpecError.one(code, str(self._mark(event)), what, fix)
 
     def _syntax(self, error: yaml.MarkedYAMLError) -> SpecError:
-        mark = error.problem_mark or error.context_mark
+        problem, context = error.problem or "", error.context or ""
+        # Of a key without a colon and of an open quote, the place where it began tells more than where it ended.
+        mark = error.context_mark if "scanning a" in context and error.context_mark else error.problem_mark
         where = f"{self.file}:{mark.line + 1}:{mark.column + 1}"
         lines = self.text.splitlines()
         line = lines[mark.line] if mark.line < len(lines) else ""
         if "\t" in line[: mark.column + 1]:
             return SpecError.one("E304", where, "a tab stands where YAML wants spaces", "indent with spaces")
-        what = f"is no YAML: {error.problem}" + (f" {error.context}" if error.context else "")
-        fix = next((fix for start, fix in _FIXES.items() if (error.problem or "").startswith(start)), "")
-        return SpecError.one("E304", where, what, fix)
-
-
-def _scalar(text: str) -> Any:
-    if text in _WORDS:
-        return _WORDS[text]
-    if _INT.fullmatch(text):
-        return int(text)
-    if _BASED.fullmatch(text):
-        return int(text, 0)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    if _SPECIAL.fullmatch(text):
-        return float(text.replace(".", ""))
-    return text
-
-
-def _kind(value: Any) -> str:
-    return "a list" if isinstance(value, list) else f"'{str(value)[:40]}'"
+        opened = error.context_mark if "flow" in context else None
+        begun = f" (the bracket is opened in line {opened.line + 1}, column {opened.column + 1})" if opened else ""
+        fix = next((fix for start, fix in _FIXES.items() if problem.startswith(start)), "")
+        return SpecError.one("E304", where, f"is no YAML: {problem}{begun}", fix)
 
 
 def _split(path: str | Where) -> Where:
