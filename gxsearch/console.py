@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gxsearch.search.deadline import Deadline
 from gxsearch.search.referee import Referee, Standing
-from gxsearch.search.tuner import Deadline
 
 _MARKS = {"complete": "green", "stopped": "yellow", "diverged": "red", "failed": "red", "running": "cyan"}
 ROWS = 8

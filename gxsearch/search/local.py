@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 from gxsearch.data.table import Table
 from gxsearch.errors import TrialError
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.search.draw import draw_config
 from gxsearch.search.referee import Referee, Standing
+from gxsearch.search.sections import Stop
+from gxsearch.search.space import Space
 from gxsearch.search.spec import Spec
 from gxsearch.training.board import Board, show
 from gxsearch.training.runtime import LocalRuntime, Runtime
@@ -54,3 +58,20 @@ def train_one(
         referee.ended(trial.number, "failed", f"{type(error).__name__}: {error}")
     finally:
         board.close()
+
+
+def single(spec: Spec, params: dict[str, Any] | None, workers: int) -> Spec:
+    """Return the spec of one training: everything fixed, one trial, no early stopping.
+
+    Searched settings take the values of `params`, else of the first start point, else the model's defaults.
+    """
+    chosen = params if params is not None else (spec.search.start or [{}])[0]
+    named = {f"{group}.{name}": v for group, vs in spec.space.configs(chosen).items() for name, v in vs.items()}
+    return dataclasses.replace(
+        spec,
+        space=Space(fixed=named),
+        search=spec.search.model_copy(update={"sampler": "random", "start": []}),
+        stop=Stop(kind="none"),
+        budget=spec.budget.model_copy(update={"trials": 1}),
+        resources=spec.resources.model_copy(update={"workers": workers, "concurrent": 1}),
+    )

@@ -6,10 +6,8 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
@@ -18,6 +16,7 @@ from ray.tune.search import Searcher
 
 from gxsearch.data.table import Table
 from gxsearch.results.run_dir import RunDir
+from gxsearch.search.deadline import Deadline
 from gxsearch.search.draw import draw_config
 from gxsearch.search.rank import Place
 from gxsearch.search.referee import Referee, Standing
@@ -25,24 +24,6 @@ from gxsearch.search.spec import Spec
 from gxsearch.search.trial import GxTrial
 
 RETRIES = 2
-
-
-@dataclass
-class Deadline:
-    """The time that a search has left; `spent_s` is what earlier starts of it used."""
-
-    budget_s: float | None
-    spent_s: float = 0.0
-    begun: float = 0.0
-
-    def left_s(self) -> float | None:
-        """Return the seconds left, or None without a budget."""
-        return None if self.budget_s is None else self.budget_s - self.spent_s - (time.monotonic() - self.begun)
-
-    def over(self) -> bool:
-        """Whether the time is up."""
-        left = self.left_s()
-        return left is not None and left <= 0
 
 
 def search(

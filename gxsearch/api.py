@@ -1,0 +1,208 @@
+"""The verbs, in Python: what `gxsearch VERB` does, `gxsearch.verb(...)` does too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from gxsearch.errors import RunError, RunFailed
+from gxsearch.results.run_dir import RunDir
+from gxsearch.search.spec import Spec, load
+
+LOCAL = "local"
+
+
+class Interrupted(RunError):
+    """A signal stopped the search; everything that was trained is kept, and `resume` goes on."""
+
+    def __init__(self, run: RunDir, signal_number: int):
+        what = f"stopped; {len(list(run.path.glob('trials/*')))} trials are kept in {run.path}"
+        super().__init__([*RunError.one("E690", "", what, f"go on with: gxsearch resume {run.path}").faults])
+        self.exit_code = 128 + signal_number
+
+
+def load_spec(path: str | Path, *sets: str) -> Spec:
+    """Read and check a search space file; `sets` are ``path=value`` changes, as with ``--set``.
+
+    Raises:
+        SpecError: with all faults.
+    """
+    return load(path, sets)
+
+
+def check(spec: Spec, *, data: bool = True) -> dict[str, Any]:
+    """Check all that can be known before a trial starts; return what was found.
+
+    Keys: corners (settings built at the ends of the space), notes, and with `data` the facts of the table.
+
+    Raises:
+        SpecError: when a corner of the space is refused by the model.
+        DataError: with all that is wrong with the data.
+    """
+    from gxsearch.search.opening import dims, read_table
+
+    found: dict[str, Any] = {"corners": spec.check_corners(), "notes": spec.notes}
+    if data:
+        table = read_table(spec)
+        dims(spec, table)
+        found["facts"] = table.facts
+    return found
+
+
+def tune(
+    spec: Spec,
+    *,
+    out: str | Path = "runs",
+    name: str | None = None,
+    address: str = LOCAL,
+    quiet: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> RunDir:
+    """Search a space; return the run folder, with its results made.
+
+    Args:
+        out: the folder that holds runs. name: of the run's folder; by default the spec's with the time.
+        address: `local` starts a Ray of its own on this machine; else that of a cluster.
+        quiet: show no progress. say: is told what is being done.
+
+    Raises:
+        SpecError, DataError, ResourceError: before anything was started.
+        RunFailed: no trial succeeded. Interrupted: a signal came.
+    """
+    from gxsearch.search.launch import LOCAL as here
+    from gxsearch.search.launch import connected, local_resources, slots
+    from gxsearch.search.opening import begin, read_table
+
+    spec.check_corners()
+    if address == here:
+        slots(spec.resources, *local_resources())  # before the data are read: it is quick to tell
+    table = read_table(spec)
+    folder = Path(out) / (name or f"{spec.name}-{datetime.now():%m%d-%H%M%S}")
+    with connected(address, spec.resources) as fit:
+        opened = begin(spec, table, fit, folder)
+        say(f"{folder}   {fit} trials at once   {spec.data.path}: {table.n_obs} x {table.n_vars}")
+        _search(opened, quiet)
+    return _concluded(opened.run, table, say)
+
+
+def resume(
+    run: str | Path,
+    *,
+    budget: dict[str, Any] | None = None,
+    address: str = LOCAL,
+    quiet: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> RunDir:
+    """Go on with a stopped search; finished trials stay, running ones go on from their last checkpoint.
+
+    `budget` replaces entries of the spec's budget: trials, time_s.
+
+    Raises:
+        RunError: when there is no run, it is running, or its ledger is damaged.
+    """
+    from gxsearch.search.launch import connected
+    from gxsearch.search.opening import reopen
+
+    opened = reopen(RunDir.open(run), budget or {})
+    if opened.referee.done:
+        opened.close("done")
+    else:
+        with connected(address, opened.spec.resources):
+            _search(opened, quiet)
+    return _concluded(opened.run, opened.table, say)
+
+
+def train(
+    spec: Spec,
+    *,
+    trial: dict[str, Any] | None = None,
+    out: str | Path = "runs",
+    name: str | None = None,
+    workers: int = 1,
+    quiet: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> RunDir:
+    """Train once, without a search; the run folder is that of a search of one trial.
+
+    Settings are the fixed ones of the spec; for searched ones those of `trial`, else of the first start point, else
+    the model's defaults. One worker trains in this process; more train under Ray's TorchTrainer.
+    """
+    from gxsearch.console import Progress
+    from gxsearch.search.deadline import Deadline
+    from gxsearch.search.local import search_here, single
+    from gxsearch.search.opening import begin, read_table
+
+    spec = single(spec, trial, workers)
+    table = read_table(spec)
+    folder = Path(out) / (name or f"{spec.name}-train-{datetime.now():%m%d-%H%M%S}")
+    opened = begin(spec, table, 1, folder)
+    say(f"{folder}   {spec.data.path}: {table.n_obs} x {table.n_vars}")
+    with Progress(opened.referee, Deadline(None), quiet=quiet) as progress:
+        if workers == 1:
+            search_here(spec, opened.run, table, opened.referee, progress.tick)
+        else:
+            from gxsearch.search.refit import search_under_trainer
+
+            search_under_trainer(spec, opened.run, table, opened.referee, progress.tick)
+    opened.close("done")
+    return _concluded(opened.run, table, say)
+
+
+def embed(source: str | Path, data: str | Path, out: str | Path, *, recon: bool = False) -> Any:
+    """Add the vectors of a run's best model, or of an exported one, to a data set; return it and write it to `out`.
+
+    Raises:
+        DataError: when the data cannot be read, or lack genes of the model.
+    """
+    from gxsearch.results.embed import embed_new
+
+    return embed_new(source, data, out, recon=recon)
+
+
+def open_model(path: str | Path) -> Any:
+    """Read a run's best model, or an exported one, as a `results.package.Package`; nothing in it is executed."""
+    from gxsearch.results.package import open_package
+
+    return open_package(path)
+
+
+def _search(opened: Any, quiet: bool) -> None:
+    from gxsearch.console import Progress
+    from gxsearch.search.deadline import Deadline
+    from gxsearch.search.tuner import search
+
+    deadline = Deadline(opened.spec.budget.time_s, opened.spent_s)
+    stopped_by = None
+    state = "failed"
+    try:
+        with Progress(opened.referee, deadline, quiet=quiet) as progress:
+            stopped_by = search(
+                opened.spec,
+                opened.run,
+                opened.table,
+                opened.referee,
+                slots=opened.slots,
+                deadline=deadline,
+                tick=progress.tick,
+            )
+        state = "interrupted" if stopped_by is not None else "done"
+    finally:
+        opened.close(state)
+    if stopped_by is not None:
+        raise Interrupted(opened.run, stopped_by)
+
+
+def _concluded(run: RunDir, table: Any, say: Callable[[str], None]) -> RunDir:
+    from gxsearch.results.conclude import conclude
+    from gxsearch.results.ledger import trials
+
+    found = trials(run.ledger)
+    if not any(t.ranked and math.isfinite(t.best) for t in found):
+        reasons: Sequence[str] = sorted({t.reason for t in found if t.reason})
+        what = f"none of {len(found)} trials has a result; {'; '.join(reasons[:3])}"
+        raise RunFailed.one("E710", str(run.path), what, f"read {run.path}/trials/*/error.txt")
+    conclude(run, table, say=say)
+    return run

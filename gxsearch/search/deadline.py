@@ -1,0 +1,24 @@
+"""Deadline: the time that a search may take, over all its starts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass
+class Deadline:
+    """The time that a search has left; `spent_s` is what earlier starts of it used."""
+
+    budget_s: float | None
+    spent_s: float = 0.0
+    begun: float = 0.0
+
+    def left_s(self) -> float | None:
+        """Return the seconds left, or None without a budget."""
+        return None if self.budget_s is None else self.budget_s - self.spent_s - (time.monotonic() - self.begun)
+
+    def over(self) -> bool:
+        """Whether the time is up."""
+        left = self.left_s()
+        return left is not None and left <= 0

@@ -1,0 +1,186 @@
+"""Opening: a search from its spec, or from the run folder of one that was stopped; all that needs no Ray."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import sys
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gxsearch
+from gxsearch.config import read as read_config
+from gxsearch.data.prepare import prepare
+from gxsearch.data.table import Table
+from gxsearch.data.view import Dims
+from gxsearch.errors import RunError
+from gxsearch.models import registry
+from gxsearch.results.ledger import Ledger, events
+from gxsearch.results.run_dir import RunDir, write_atomic
+from gxsearch.search.referee import Referee, replay
+from gxsearch.search.scribe import Scribe, plain_domains
+from gxsearch.search.sections import Budget
+from gxsearch.search.spec import Spec
+
+_PACKAGES = ("torch", "ray", "optuna", "anndata", "scanpy", "numpy", "scikit-learn")
+
+
+@dataclass
+class Opened:
+    """A search that is ready to run: its folder is locked, its data checked, its past replayed."""
+
+    spec: Spec
+    run: RunDir
+    table: Table
+    referee: Referee
+    ledger: Ledger
+    slots: int
+    spent_s: float
+    lock: Any
+
+    def __post_init__(self) -> None:
+        self.referee.record(self.ledger)
+        self.referee.watchers.append(Scribe(self.spec, self.run).watch)
+
+    def close(self, state: str, reason: str = "") -> None:
+        """Write how this start of the search ended, and let go of the folder."""
+        self.ledger.append("run_ended", durable=True, state=state, reason=reason)
+        self.ledger.close()
+        self.lock.close()
+
+
+def read_table(spec: Spec) -> Table:
+    """Load, check, split and transform the data of a spec.
+
+    Raises:
+        DataError: with all that is wrong with it.
+    """
+    view = registry.get(spec.model).View
+    return prepare(spec.data, where=spec.path, base=Path(spec.path).resolve().parent, layout=view.layout)
+
+
+def dims(spec: Spec, table: Table) -> Dims:
+    """Fit the view once in this process, so that data which do not suit the model are found before a trial starts."""
+    view = registry.get(spec.model).View
+    return view.fit(table, read_config(view.Config, spec.data.view, spec.path, "data.view")).dims
+
+
+def begin(spec: Spec, table: Table, slots: int, folder: Path) -> Opened:
+    """Make the run folder of a new search.
+
+    Raises:
+        RunError: when the folder exists.
+    """
+    run, spec = RunDir(folder), dataclasses.replace(spec, path=str(Path(spec.path).resolve()))
+    estimate = cost(spec, dims(spec, table))
+    try:
+        run.path.mkdir(parents=True)
+    except FileExistsError:
+        hint = f"gxsearch resume {folder}, or another --name"
+        raise RunError.one("E603", str(folder), "this folder exists already", hint) from None
+    lock = _lock(run)
+    write_atomic(run.spec, spec.text)
+    write_atomic(run.run, json.dumps(_facts(spec, table, folder.name, slots), indent=1).encode())
+    referee, ledger = Referee(spec, run, slots, estimate), Ledger(run.ledger)
+    ledger.append("run_started", durable=True, trials=referee.limit, concurrent=slots)
+    return Opened(spec, run, table, referee, ledger, slots, 0.0, lock)
+
+
+def reopen(run: RunDir, budget: dict[str, Any]) -> Opened:
+    """Open a stopped search where its ledger ends; `budget` replaces entries of the spec's.
+
+    Raises:
+        RunError: when it is running, its ledger is damaged, or its data have changed.
+    """
+    facts, lock = run.facts(), _lock(run)
+    past = events(run.ledger)
+    spec = _with_budgets(Spec.from_json(facts["spec"]), past, budget, str(run.path))
+    table = read_table(spec)
+    if table.facts["sha256"] != facts["data"]["sha256"]:
+        what = f"the data are not those that the search was begun with ({spec.data.path})"
+        raise RunError.one("E604", str(run.path), what, "put the old data back, or begin a new search")
+    _set_aside(run.journal)
+    referee = Referee(spec, run, facts["slots"], cost(spec, dims(spec, table)))
+    replay(referee, past)
+    ledger = Ledger(run.ledger)
+    ledger.append("run_resumed", durable=True, budget=budget)
+    return Opened(spec, run, table, referee, ledger, facts["slots"], _spent(past), lock)
+
+
+def cost(spec: Spec, sizes: Dims) -> Callable[[dict[str, Any]], float]:
+    """Return the function that estimates how long an epoch of a draw takes, in any unit."""
+    kind = registry.get(spec.model)
+
+    def estimate(params: dict[str, Any]) -> float:
+        configs = spec.space.configs(params)
+        return kind.cost(kind.Config(**configs["model"]), kind.Train(**configs["train"]), sizes)
+
+    return estimate
+
+
+def _with_budgets(spec: Spec, past: list[dict[str, Any]], budget: dict[str, Any], where: str) -> Spec:
+    """Apply the changes of the budget that resumes asked for, this one last."""
+    changes = [event["budget"] for event in past if event["event"] == "run_resumed"]
+    values = spec.budget.model_dump()
+    for change in [*changes, budget]:
+        values |= change
+    return dataclasses.replace(spec, budget=read_config(Budget, values, where, "budget"))
+
+
+def _facts(spec: Spec, table: Table, name: str, slots: int) -> dict[str, Any]:
+    return {
+        "id": uuid.uuid4().hex,
+        "name": name,
+        "gxsearch": gxsearch.__version__,
+        "command": " ".join(["gxsearch", *sys.argv[1:]]),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "spec": spec.to_json(),
+        "space_domains": plain_domains(spec),
+        "data": table.facts,
+        "slots": slots,
+        "seed": spec.search.seed,
+        "versions": {"python": sys.version.split()[0], **{name: version(name) for name in _PACKAGES}},
+    }
+
+
+def _lock(run: RunDir) -> Any:
+    """Lock the folder for this process; the lock goes with the process, however that ends.
+
+    Raises:
+        RunError: when another process holds it.
+    """
+    file = open(run.lock, "a+")  # noqa: SIM115 - held for the whole search
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise RunError.one("E605", str(run.path), "another process is running this search") from None
+    file.truncate(0)
+    file.write(f"{os.uname().nodename} {os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def _set_aside(journal: Path) -> None:
+    """Move the journal away: the study is built again from the ledger, which is the truth."""
+    for path in [journal, *journal.parent.glob(f"{journal.name}.lock*")]:
+        if path.exists() and not path.name.endswith(".old"):
+            path.replace(path.with_name(path.name + ".old"))
+
+
+def _spent(past: list[dict[str, Any]]) -> float:
+    """Return the seconds that earlier starts of the search ran."""
+    spent, before = 0.0, None
+    for event in past:
+        at = datetime.fromisoformat(event["time"])
+        if before is not None and event["event"] != "run_resumed":
+            spent += (at - before).total_seconds()
+        before = at
+    return spent
