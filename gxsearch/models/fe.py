@@ -234,8 +234,10 @@ class FactorizedEmbeddings(GeneModel):
         return self._head(y)
 
     def _top(self, h: Tensor) -> Tensor:
+        # Two axes from here on: a linear layer on more gives a view, and work in place on a view is copied.
         kind = self.config.activation
-        return run_stack(self.layers[1:], activate(h, kind), kind).squeeze(-1)
+        h_nh = activate(h, kind).flatten(0, -2)
+        return run_stack(self.layers[1:], h_nh, kind).view(h.shape[:-1])
 
     def _head(self, y: Tensor) -> Tensor:
         if self.config.head == "linear":

@@ -3,10 +3,9 @@
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from gxsearch.data.sources import load
+from gxsearch.data.prepare import prepare
 from gxsearch.data.table import DataConfig, Table
 from gxsearch.data.view import View
 from gxsearch.models import registry
@@ -21,13 +20,9 @@ NOT_REPEATED = ("time/epoch_s", "data/values_per_s", "saved")
 
 @cache
 def demo_table(name: str) -> Table:
-    """Return the demo data of an architecture, with every seventh row for validation and every seventh for test."""
-    config = DataConfig(**registry.get(name).demo)
-    adata = load(config.path)
-    x_ng = np.ascontiguousarray(adata.to_df().to_numpy(), dtype=np.float32)
-    part_n = np.array([0, 0, 1, 0, 0, 2, 0], dtype=np.int8)[np.arange(len(x_ng)) % 7]
-    obs = {config.label: adata.obs[config.label].to_numpy().astype(str)} if config.label else {}
-    return Table(x_ng, adata.obs_names.to_numpy().astype(str), adata.var_names.to_numpy().astype(str), part_n, obs)
+    """Return the demo data of an architecture."""
+    kind = registry.get(name)
+    return prepare(DataConfig(**kind.demo), where="demo", layout=kind.View.layout, allow_negative=True)
 
 
 def make_job(name: str, *, seed: int = 0, epochs: int = 4) -> Job:
