@@ -31,6 +31,8 @@ class RunDir:
         self.embeddings = self.results / "embeddings.h5ad"
         self.report = self.results / "report.html"
         self.baselines = self.results / "baselines.json"
+        self.scores = self.results / "scores.json"
+        self.projection = self.results / "umap.npy"
 
     @classmethod
     def open(cls, path: str | Path) -> RunDir:
@@ -51,6 +53,10 @@ class RunDir:
     def checkpoints(self, number: int) -> Path:
         """Return the folder that holds a trial's checkpoints, one folder an epoch."""
         return self.trial(number) / "checkpoints"
+
+    def exported(self, number: int) -> Path:
+        """Return the folder that a trial other than the best is exported to."""
+        return self.results / "exports" / self.trial(number).name
 
     def facts(self) -> dict[str, Any]:
         """Read run.json: id, version, command, spec (resolved), data facts, split, seed, versions.

@@ -1,0 +1,177 @@
+"""The leaderboard: trials and baselines in one table, ranked by the objective at their best epoch."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from gxsearch.errors import RunError, RunFailed
+from gxsearch.results.ledger import TrialRecord, trials
+from gxsearch.results.run_dir import RunDir, write_atomic
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the start of a formula (OWASP, CSV injection)."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a search optimizes: a metric, and whether less or more of it is better."""
+
+    metric: str
+    mode: Literal["min", "max"]
+
+    @classmethod
+    def of(cls, run: RunDir) -> Objective:
+        """Read the objective of a run."""
+        told = run.facts()["spec"]["objective"]
+        return cls(told["metric"], told["mode"])
+
+    def key(self, value: float) -> float:
+        """Return a number that is the less the better the value is."""
+        return value if self.mode == "min" else -value
+
+
+def table(run: RunDir) -> pd.DataFrame:
+    """Return the ranked trials with the baselines in their places, then what is not ranked, by number.
+
+    Columns: rank (blank for what is no trial or may not win), trial (number, or a baseline's name), state, the
+    objective, the other ``val/`` measures at the best epoch, best_epoch, epochs, seconds, and the searched
+    settings by their dotted names. Baselines that lack the objective follow the ranked rows.
+
+    Raises:
+        RunError: when the ledger or the baselines cannot be read.
+    """
+    objective, found, controls = Objective.of(run), trials(run.ledger), baselines(run)
+    winners = _ordered(found, objective)
+    ranks = {trial.number: rank for rank, trial in enumerate(winners, 1)}
+    rows = [_trial_row(trial, objective, ranks.get(trial.number)) for trial in winners]
+    rows += [_baseline_row(control, objective) for control in controls]
+    rows.sort(key=lambda row: _place(row[objective.metric], objective))  # stable: a trial goes before its equal
+    rows += [_trial_row(trial, objective, None) for trial in found if trial.number not in ranks]
+    frame = pd.DataFrame(rows, columns=_columns(found, controls, objective))
+    return frame.astype({"rank": "Int64", "best_epoch": "Int64", "epochs": "Int64"})
+
+
+def write(run: RunDir) -> pd.DataFrame:
+    """Write the table to results/leaderboard.csv, safe to open in a spreadsheet, and return it."""
+    frame = table(run)
+    text = frame.rename(columns=_cell).map(_cell).to_csv(index=False, lineterminator="\n")
+    write_atomic(run.leaderboard, text.encode())
+    return frame
+
+
+def best(run: RunDir) -> TrialRecord:
+    """Return the trial that won.
+
+    Raises:
+        RunFailed: when no trial has a finite value of the objective.
+    """
+    found = trials(run.ledger)
+    ranked = _ordered(found, Objective.of(run))
+    if not ranked:
+        what = f"none of {len(found)} trials has a finite value of the objective"
+        raise RunFailed.one("E710", str(run.path), what, f"read {run.path.name}/trials/*/error.txt")
+    return ranked[0]
+
+
+def find(run: RunDir, number: int) -> TrialRecord:
+    """Return a trial by number.
+
+    Raises:
+        RunError: when the ledger has no such trial.
+    """
+    found = {trial.number: trial for trial in trials(run.ledger)}
+    if number not in found:
+        raise RunError.one(
+            "E630", str(run.path), f"no trial {number}", f"it has {len(found)} trials: gxsearch trials RUN"
+        )
+    return found[number]
+
+
+def ranked(run: RunDir) -> list[TrialRecord]:
+    """Return the trials that may win, best first; equals by number."""
+    return _ordered(trials(run.ledger), Objective.of(run))
+
+
+def at_best(trial: TrialRecord) -> dict[str, float]:
+    """Return the ``val/`` measures of a trial's best epoch, without the weights of the terms."""
+    found = next((m for m in trial.history if m["epoch"] == trial.best_epoch), {})
+    return {name: found[name] for name in found if name.startswith("val/") and not name.endswith("_weight")}
+
+
+def baselines(run: RunDir) -> list[dict[str, Any]]:
+    """Read the baselines' rows; none where they were not computed.
+
+    Raises:
+        RunError: when the file cannot be read.
+    """
+    return _rows(run.baselines) if run.baselines.exists() else []
+
+
+def scores(run: RunDir) -> dict[str, float]:
+    """Read the best trial's measures on test rows; none where they were not computed."""
+    return _json(run.scores, dict) if run.scores.exists() else {}
+
+
+def _ordered(found: list[TrialRecord], objective: Objective) -> list[TrialRecord]:
+    able = [trial for trial in found if trial.ranked and math.isfinite(trial.best)]
+    return sorted(able, key=lambda trial: (objective.key(trial.best), trial.number))
+
+
+def _place(value: Any, objective: Objective) -> tuple[bool, float]:
+    known = value is not None and math.isfinite(value)
+    return (not known, objective.key(value) if known else 0.0)
+
+
+def _trial_row(trial: TrialRecord, objective: Objective, rank: int | None) -> dict[str, Any]:
+    ends = {"best_epoch": trial.best_epoch or None, "epochs": len(trial.history), "seconds": trial.seconds}
+    params = {name: _plain(value) for name, value in trial.params.items()}
+    head = {"rank": rank, "trial": str(trial.number), "state": trial.state}
+    return head | at_best(trial) | {objective.metric: trial.best} | ends | params
+
+
+def _baseline_row(control: dict[str, Any], objective: Objective) -> dict[str, Any]:
+    measures = {name: value for name, value in control.items() if name.startswith("val/")}
+    head = {"rank": None, "trial": control["name"], "state": "baseline", objective.metric: None}
+    return head | measures
+
+
+def _columns(found: list[TrialRecord], controls: list[dict[str, Any]], objective: Objective) -> list[str]:
+    """Return the columns; measures and settings in the order in which they first appear."""
+    measures = [name for source in (*map(at_best, found), *controls) for name in source if name.startswith("val/")]
+    params = [name for trial in found for name in trial.params]
+    head = ["rank", "trial", "state", objective.metric]
+    return list(dict.fromkeys([*head, *measures, "best_epoch", "epochs", "seconds", *params]))
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
+def _cell(value: Any) -> Any:
+    """Keep text on one line and from being run as a formula; numbers, negative ones too, stay as they are."""
+    if not isinstance(value, str):
+        return value
+    flat = value.replace("\r", " ").replace("\n", " ")
+    return f"'{flat}" if value.startswith(_FORMULA) else flat
+
+
+def _rows(path: Any) -> list[dict[str, Any]]:
+    rows = _json(path, list)
+    if not all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows):
+        raise RunError.one("E631", str(path), "is not a list of rows with names")
+    return rows
+
+
+def _json(path: Any, kind: type) -> Any:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunError.one("E631", str(path), f"cannot be read ({error})") from None
+    if not isinstance(found, kind):
+        raise RunError.one("E631", str(path), f"should hold a JSON {'object' if kind is dict else 'list'}")
+    return found

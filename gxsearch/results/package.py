@@ -1,0 +1,166 @@
+"""Package: a trained model with all it needs to read new data, from a run's checkpoint or an exported folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from anndata import AnnData
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from torch import Tensor
+
+from gxsearch.data.table import DataConfig, Table
+from gxsearch.data.view import View
+from gxsearch.errors import RunError
+from gxsearch.models.base import GeneModel
+from gxsearch.results import leaderboard
+from gxsearch.results.ledger import TrialRecord
+from gxsearch.results.run_dir import RunDir
+from gxsearch.training import checkpoint
+from gxsearch.training.embedding import embed_table
+from gxsearch.training.session import Job, revive
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+GENES = "genes.txt"
+VIEW = "view.json"
+METRICS = "metrics.json"
+JOB = ("model", "params", "train", "view", "epochs", "seed", "metric", "mode")
+"""What config.json calls the fields of a `Job`, in their order."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """A model in eval mode and the way to it from an AnnData.
+
+    Attributes:
+        data: how the training table was prepared; new data is prepared alike.
+        facts: what was measured of the training table, JSON values.
+        origin: run id and name, trial, epoch, seed, searched settings, version; JSON values.
+        metrics: measures of the epoch, ``val/`` and, for a search's best trial, ``test/``.
+        weights, record: what the checkpoint held.
+    """
+
+    model: GeneModel
+    view: View
+    job: Job
+    data: DataConfig
+    facts: dict[str, Any]
+    origin: dict[str, Any]
+    metrics: dict[str, Any]
+    weights: dict[str, Tensor]
+    record: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the architecture: the key of what it adds to an AnnData."""
+        return self.job.model
+
+    @property
+    def genes(self) -> np.ndarray:
+        """Gene names in the model's order (g,)."""
+        return self.view.genes
+
+    def embed(self, adata: AnnData, *, device: str = "cpu") -> np.ndarray:
+        """Return a vector per row of `adata` (n, k), or per gene of the model where genes are what it embeds.
+
+        Raises:
+            DataError: when genes are missing or the values are not of the kind that the model was trained on.
+        """
+        return self.embed_table(self.read(adata), device=device)
+
+    def embed_table(self, table: Table, *, device: str = "cpu") -> np.ndarray:
+        """Return the vectors (n, k) of a table that is prepared already."""
+        return embed_table(self.model, self.view, table, torch.device(device))
+
+    def read(self, adata: AnnData) -> Table:
+        """Return new data as a table, prepared as the training data was."""
+        from gxsearch.data.prepare import like
+
+        return like(self.data, self.facts, adata, self.genes, where="new data")
+
+
+def of_run(run: RunDir, number: int | None = None) -> Package:
+    """Return the model of a run's best trial, or of another, at its best epoch that counts.
+
+    Raises:
+        RunFailed: when no trial may win.
+        RunError: when there is no such trial, it has no epoch, or its checkpoint is missing or damaged.
+    """
+    trial = leaderboard.best(run) if number is None else leaderboard.find(run, number)
+    state = _checkpoint(run, trial)
+    record = {key: state.record[key] for key in ("job", "dims", "view", "epoch")}
+    facts = run.facts()
+    parts = (DataConfig(**facts["spec"]["data"]), facts["data"], _origin(facts, trial), _metrics(run, trial))
+    return _revived(state.model, record, *parts, where=str(run.trial(trial.number)))
+
+
+def load(path: str | Path) -> Package:
+    """Read an exported model folder; nothing in it is executed.
+
+    Raises:
+        RunError: when it is no whole export of ours, or a byte differs from what was written.
+    """
+    folder = Path(path)
+    files = checkpoint.verified(folder)
+    try:
+        config, view = json.loads(files[CONFIG]), json.loads(files[VIEW])
+        job = Job(
+            config["model"], *(config[k] for k in ("params", "train", "view", "epochs", "seed", "metric", "mode"))
+        )
+        record = {
+            "job": dataclasses.asdict(job),
+            "dims": config["dims"],
+            "view": view["state"],
+            "epoch": config["epoch"],
+        }
+        parts = (DataConfig(**view["data"]), view["facts"], config["origin"], json.loads(files[METRICS]))
+        weights = load_tensors(files[WEIGHTS])
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise RunError.one("E632", str(folder), f"not an exported model ({error!r})", "gxsearch export RUN") from None
+    return _revived(weights, record, *parts, where=str(folder))
+
+
+def open_package(path: str | Path) -> Package:
+    """Return the model of a run folder's best trial, or of an exported folder."""
+    return of_run(RunDir.open(path)) if RunDir(path).run.is_file() else load(path)
+
+
+def _checkpoint(run: RunDir, trial: TrialRecord) -> checkpoint.State:
+    """Read the best epoch that counts; a stopped trial may have gone on to better ones, which do not."""
+    where = str(run.trial(trial.number))
+    counted = [int(metrics["epoch"]) for metrics in trial.history]
+    if trial.best_epoch not in counted:
+        raise RunError.one("E633", where, "the trial has no epoch that counts", "choose another: gxsearch trials RUN")
+    state = checkpoint.read(run.checkpoints(trial.number) / f"{trial.best_epoch:06d}")
+    if state.record.get("epoch") != trial.best_epoch:
+        what = f"the checkpoint of epoch {trial.best_epoch} says that it is of epoch {state.record.get('epoch')}"
+        raise RunError.one("E634", where, what, "gxsearch train RUN/TRIAL makes a new one")
+    return state
+
+
+def _revived(weights: dict[str, Tensor], record: dict[str, Any], *parts: Any, where: str) -> Package:
+    try:
+        model, view, job = revive(weights, record)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RunError.one("E635", where, f"the weights do not fit this version's model ({reason})") from None
+    return Package(model, view, job, *parts, weights, record)
+
+
+def _origin(facts: dict[str, Any], trial: TrialRecord) -> dict[str, Any]:
+    run = {"run": facts["id"], "name": facts["name"], "gxsearch": facts["gxsearch"], "versions": facts["versions"]}
+    params = {"params": trial.params, "seed": trial.seed}
+    return {**run, "trial": trial.number, "epoch": trial.best_epoch, "state": trial.state, **params}
+
+
+def _metrics(run: RunDir, trial: TrialRecord) -> dict[str, Any]:
+    """Return the measures of the epoch; those on test rows were taken of the best trial only."""
+    is_best = leaderboard.best(run).number == trial.number if trial.ranked else False
+    return leaderboard.at_best(trial) | (leaderboard.scores(run) if is_best else {})

@@ -1,0 +1,100 @@
+"""Page: how templates are filled and text is made harmless; names in data are written by strangers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import re
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from gxsearch.config import Config
+
+_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+
+
+def template(name: str) -> Template:
+    """Return a template of ours; HTML is escaped by itself, other text by the filters it names."""
+    world = Environment(
+        loader=PackageLoader("gxsearch.results"),
+        autoescape=lambda file: bool(file) and file.endswith(".html"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    world.filters |= {"number": number, "span": span, "quoted": quoted, "block": block, "seconds": seconds}
+    return world.get_template(name)
+
+
+def script_data(text: str) -> Markup:
+    """Return JSON text for the inside of a script element: it can neither end the element nor begin another."""
+    return Markup("".join(_SCRIPT.get(letter, letter) for letter in text))  # noqa: S704 - just made harmless
+
+
+def script_hash(text: str) -> str:
+    """Return what a content security policy calls a script that may run."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def plain(text: Any) -> str:
+    """Return text as plotly shows it as it is: plotly reads a little HTML in labels."""
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def number(value: Any, digits: int = 4) -> str:
+    """Return a number as a person would write it, to so many significant digits; other values as text."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool | str) or not isinstance(value, int | float):
+        return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    if value != 0 and not 1e-3 <= abs(value) < 1e5:
+        mantissa, exponent = f"{value:.{digits - 2}e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{value:.{max(digits - 1 - math.floor(math.log10(abs(value))), 0) if value else 0}f}"
+
+
+def seconds(value: float) -> str:
+    """Return a length of time in its two largest units."""
+    if value < 60:
+        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+    whole = round(value)
+    for unit, name, below, part in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= unit:
+            return f"{whole // unit} {name} {whole % unit // below} {part}"
+    raise AssertionError(value)
+
+
+def span(text: Any) -> str:
+    """Return text as code within a line of Markdown."""
+    flat = " ".join(str(text).replace("`", "'").split())
+    return f"`{flat}`" if flat else ""
+
+
+def block(value: Any) -> str:
+    """Return a value as JSON for a fenced block of Markdown, which it cannot close."""
+    return json.dumps(value, indent=1, ensure_ascii=False).replace("```", "'''")
+
+
+def quoted(text: Any) -> str:
+    """Return text as a YAML string, which JSON is."""
+    return json.dumps(str(text))
+
+
+def summary(kind: type) -> str:
+    """Return the first line of a class's module, or of the class: what it is."""
+    import sys
+
+    doc = sys.modules[kind.__module__].__doc__ or kind.__doc__ or kind.__name__
+    return re.split(r"\n\s*\n", doc.strip())[0].replace("\n", " ")
+
+
+def documented(config: type[Config], name: str) -> str:
+    """Return the sentence that a setting was declared with."""
+    field = config.model_fields.get(name)
+    return field.description or "" if field else ""
