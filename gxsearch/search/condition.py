@@ -25,7 +25,7 @@ class Condition:
     def holds(self, value: Any) -> bool:
         """Say whether the parent's value makes the child active."""
         if self.limits:
-            return all(COMPARE[sign](value, limit) for sign, limit in self.limits)
+            return isinstance(value, int | float) and all(COMPARE[sign](value, limit) for sign, limit in self.limits)
         return any(same(value, wanted) for wanted in self.one_of)
 
     def describe(self) -> str:

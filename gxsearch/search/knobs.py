@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pydantic
@@ -11,7 +11,7 @@ import pydantic
 from gxsearch.config import Config
 from gxsearch.errors import Fault, did_you_mean
 from gxsearch.search.domain import Choice, Domain, Float, number
-from gxsearch.search.space import Space
+from gxsearch.search.space import Params, Space
 from gxsearch.search.yaml_file import Document, Where
 
 Kinds = Mapping[str, type[Config]]
@@ -97,19 +97,21 @@ def corner_faults(kinds: Kinds, space: Space, where: Callable[[str], str]) -> li
     faults: dict[str, Fault] = {}
     # The corners of single parameters first: they tell where, those of all at once do not.
     for name, params in sorted(space.named_corners(), key=lambda corner: not corner[0]):
-        for group, values in space.configs(params).items():
-            try:
-                kinds[group].model_validate(values)
-            except pydantic.ValidationError as error:
-                told = {key: value for key, value in params.items() if key.startswith(f"{group}.")}
-                at = ", ".join(f"{key.partition('.')[2]}={value}" for key, value in told.items())
-                for item in error.errors():
-                    # The text without its numbers, so that one rule is one fault.
-                    rule = group + re.sub(r"[\d.]+", "#", item["msg"])
-                    what = f"a draw that the space allows is refused by the {group}: {say(item)[0]} ({at})"
-                    fix = "narrow the ranges, or tie the settings by when:"
-                    faults.setdefault(rule, Fault("E330", where(name), what, fix))
+        for said in refusals(kinds, space, params):
+            # The text without its numbers, so that one rule is one fault.
+            rule, fix = re.sub(r"[\d.]+", "#", said.partition(" (")[0]), "narrow the ranges, or tie settings by when:"
+            faults.setdefault(rule, Fault("E330", where(name), f"the space allows draws that the {said}", fix))
     return list(faults.values())
+
+
+def refusals(kinds: Kinds, space: Space, params: Params) -> Iterator[str]:
+    """Yield what the settings of a draw break together, ``model refuses: ... (name=value, ...)``."""
+    for group, values in space.configs(params).items():
+        try:
+            kinds[group].model_validate(values)
+        except pydantic.ValidationError as error:
+            drawn = [f"{knob}={values[knob]}" for knob in values if f"{group}.{knob}" in params]
+            yield from (f"{group} refuses: {say(item)[0]} ({', '.join(drawn)})" for item in error.errors())
 
 
 def section_faults(config: type[Config], error: pydantic.ValidationError, path: Where, doc: Document) -> list[Fault]:

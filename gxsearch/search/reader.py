@@ -50,7 +50,7 @@ class SpecReader:
         stop, search = self._stop(budget), self._section(SearchConfig, ("search",))
         space, notes = self._space(model)
         if space is not None and search is not None:
-            search = self._search(search, space)
+            search = self._search(search, space, kinds_of(model))
         parts = {key: self.doc.get((key,)) for key in ("name", "model")}
         parts |= {"data": data, "objective": objective, "space": space, "search": search}
         parts |= {"stop": stop, "budget": budget, "resources": resources}
@@ -178,21 +178,28 @@ class SpecReader:
         group, _, knob = name.partition(".")
         return self.doc.where(("space", group, knob) if name else ("space",), key=True)
 
-    def _search(self, search: SearchConfig, space: Space) -> SearchConfig:
+    def _search(self, search: SearchConfig, space: Space, kinds: knobs.Kinds) -> SearchConfig:
         start, faults = read_start(space, search.start, self.doc)
         self.faults += faults
+        for i, point in enumerate([] if faults else start):
+            params = space.draw(lambda name, domain, point=point: point.get(name, domain.middle()))
+            for said in knobs.refusals(kinds, space, params):
+                self._fault("E322", ("search", "start", i), f"a start point that the {said}", "choose other values")
         if search.sampler == "grid":
-            endless = [p for p in space.parameters if isinstance(p.domain, Float) and p.domain.step is None]
-            for parameter in endless:
-                where = self._where_of(parameter.name)
-                what = f"sampler grid cannot list all of 'space.{parameter.name}' ({parameter.domain.describe()})"
-                self.faults.append(Fault("E320", where, what, "give step: or {choice: [...]}"))
-            try:
-                _ = [] if endless else space.grid()
-            except SpecError as error:
-                where = self.doc.where(("search", "sampler"))
-                self.faults += [dataclasses.replace(fault, where=where) for fault in error.faults]
+            self._check_grid(space)
         return search.model_copy(update={"start": start})
+
+    def _check_grid(self, space: Space) -> None:
+        endless = [p for p in space.parameters if isinstance(p.domain, Float) and p.domain.step is None]
+        for parameter in endless:
+            where = self._where_of(parameter.name)
+            what = f"sampler grid cannot list all of 'space.{parameter.name}' ({parameter.domain.describe()})"
+            self.faults.append(Fault("E320", where, what, "give step: or {choice: [...]}"))
+        try:
+            _ = [] if endless else space.grid()
+        except SpecError as error:
+            where = self.doc.where(("search", "sampler"))
+            self.faults += [dataclasses.replace(fault, where=where) for fault in error.faults]
 
     def _section(self, config: type[Section], path: Where, values: Any = None) -> Section | None:
         """Build a section from what stands at `path` or from `values`; None if it has faults."""

@@ -73,12 +73,11 @@ class Space:
 
     def active(self, parameter: Parameter, params: Params) -> bool:
         """Say whether a parameter is active, given the values of its parents."""
-        return all(
-            condition.holds({**self.fixed, **params}[condition.parent])
-            if condition.parent in params or condition.parent in self.fixed
-            else False
-            for condition in parameter.when
-        )
+        for condition in parameter.when:
+            source = params if condition.parent in params else self.fixed
+            if condition.parent not in source or not condition.holds(source[condition.parent]):
+                return False
+        return True
 
     def draw(self, suggest: Callable[[str, Domain], Any]) -> Params:
         """Ask `suggest` for the value of every active parameter, parents first; return them by name."""
@@ -177,7 +176,7 @@ class Space:
         """Return, for each conditional parameter, the share of `n` random draws in which it is active."""
         rng = random.Random(seed)
         counts = {parameter.name: 0 for parameter in self.parameters if parameter.when}
-        for _ in range(n):
+        for _ in range(n if counts else 0):
             params = self.draw(lambda _, domain: domain.sample(rng))
             for name in counts:
                 counts[name] += name in params

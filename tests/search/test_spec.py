@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import subprocess
@@ -19,7 +20,7 @@ from gxsearch.models.base import GeneModel, TrainConfig
 from gxsearch.search import spec as spec_module
 from gxsearch.search.sections import Budget, Objective, Resources, Stop
 from gxsearch.search.spec import Spec, load
-from gxsearch.search.yaml_file import excerpt
+from gxsearch.search.yaml_file import excerpt, parse
 
 
 @registry.register("toy_spec")
@@ -287,6 +288,17 @@ def test_a_required_setting_without_a_value_is_named(tmp_path, monkeypatch):
     assert load(write(tmp_path, always)).space.configs({})["model"] == {"depth": 1}
 
 
+def test_a_start_point_that_the_model_refuses_is_told(tmp_path):
+    text = BASE.replace("width: {int: [2, 64], log: true}", "width: {int: [2, 62]}\n    heads: 2")
+
+    good = load(write(tmp_path, text))
+    (fault,) = faults_of(write(tmp_path, text), ["search.start.0.width=5"])
+
+    assert good.search.start[0]["model.width"] == 4
+    assert (fault.code, fault.where.rpartition("yaml:")[2]) == ("E322", "18:41")
+    assert "heads 2 must divide width 5" in fault.what
+
+
 def test_a_grid_needs_values_that_can_be_listed(tmp_path):
     endless = faults_of(write(tmp_path, BASE), ["search.sampler=grid"])
     steps = ["model.taper.step=0.25", "model.pad=0", "train.lr.choice=[0.1, 0.01]", "search={sampler: grid}"]
@@ -449,7 +461,8 @@ def test_fixing_a_parent_drops_what_it_switches_off(tmp_path):
 
 def test_extends_merges_sections_and_replaces_entries(tmp_path):
     write(tmp_path, BASE, "base.yaml")
-    top = "extends: base.yaml\nname: top\nspace:\n  train:\n    lr: {choice: [0.1, 0.01]}\nstop: {median: {grace: 1}}\nsearch: {start: []}\n"
+    space = "space:\n  train:\n    lr: {choice: [0.1, 0.01]}\n"
+    top = f"extends: base.yaml\nname: top\n{space}stop: {{median: {{grace: 1}}}}\nsearch: {{start: []}}\n"
 
     spec = load(write(tmp_path, top))
 
@@ -552,3 +565,27 @@ def test_a_spec_is_read_without_ray_and_numbers_libraries():
 
     assert found.stdout.strip() == "[]"
     assert spec_module.MAX_FAULTS == 20
+
+
+ODD = [None, True, -1, 0.5, "x", [], {}, [1], {"a": 1}, [[]], {"value": 3}, {"choice": [None, True]}, 10**30]
+ODD += [{"int": [1, 4], "when": {"head": {"ge": True}}}, {"float": [None, []]}, {"loguniform": 3}, {"type": []}]
+
+
+def test_whatever_stands_in_a_place_a_spec_is_read_or_refused(tmp_path):
+    doc = parse(BASE.encode(), "toy.yaml")
+    file = tmp_path / "odd.yaml"
+    read = refused = 0
+
+    for path, odd in list(itertools.product(doc.marks, ODD))[::5]:
+        values = doc.put(path, odd, {}, {}).values if path else odd
+        file.write_text(json.dumps(values))
+        try:
+            spec = load(file)
+            assert Spec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+            read += 1
+        except SpecError as error:
+            assert all(fault.where.startswith(str(file)) and fault.what for fault in error.faults)
+            refused += 1
+
+    assert read > 5
+    assert refused > 100
