@@ -14,6 +14,10 @@ class Deadline:
     spent_s: float = 0.0
     begun: float = 0.0
 
+    def start(self) -> None:
+        """Start the clock."""
+        self.begun = time.monotonic()
+
     def left_s(self) -> float | None:
         """Return the seconds left, or None without a budget."""
         return None if self.budget_s is None else self.budget_s - self.spent_s - (time.monotonic() - self.begun)

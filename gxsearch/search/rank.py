@@ -28,7 +28,7 @@ _TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADD
 class Place:
     """What a worker was given: CPUs, GPUs, and its place among the workers of its trial."""
 
-    cpus: int
+    cpus: float
     gpus: float
     rank: int = 0
     world_size: int = 1
@@ -79,12 +79,11 @@ def train_here(job: Job, bench: Bench, place: Place, folder: Path, report: Calla
 
     `report` is called on rank 0 with each epoch's metrics and says whether to go on.
     """
-    torch.set_num_threads(max(1, place.cpus))
     for name in _TORCHRUN:
         os.environ.pop(name, None)
     os.environ.update(place.environment())
     trainer = TorchTrainer(
-        lambda: _loop(job, bench, place, folder, report), scaling_config=ray.train.ScalingConfig(num_workers=0)
+        lambda: train_rank(job, bench, place, folder, report), scaling_config=ray.train.ScalingConfig(num_workers=0)
     )
     try:
         trainer.fit()
@@ -93,7 +92,9 @@ def train_here(job: Job, bench: Bench, place: Place, folder: Path, report: Calla
             dist.destroy_process_group()
 
 
-def _loop(job: Job, bench: Bench, place: Place, folder: Path, report: Callable[[dict], bool]) -> None:
+def train_rank(job: Job, bench: Bench, place: Place, folder: Path, report: Callable[[dict], bool]) -> None:
+    """Train a job as the rank that Ray Train's session says; rank 0 reports, and the others heed what it hears."""
+    torch.set_num_threads(max(1, int(place.cpus)))
     runtime = TrainRuntime(place.device)
     board = Board(folder) if runtime.rank == 0 else None
     try:

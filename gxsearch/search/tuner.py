@@ -41,7 +41,7 @@ def search(
     Needs a connected Ray. `tick` is called several times a second. Returns the number of the signal that stopped
     the search, or None when it is done.
     """
-    deadline.begun = time.monotonic()
+    deadline.start()
     place = Place(cpus=spec.resources.cpus, gpus=spec.resources.gpus, world_size=spec.resources.workers)
     bundle = {"CPU": place.cpus, **({"GPU": place.gpus} if place.gpus else {})}
     numbers: dict[str, int] = {}

@@ -1,0 +1,245 @@
+"""The command line: one verb a command; data to standard output, talk to standard error, one line an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from gxsearch import __version__
+from gxsearch.errors import GxError, SpecError, did_you_mean
+
+SETS = click.option("-s", "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a value of the file.")
+QUIET = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+RUNS = click.option(
+    "-o", "--out", default=lambda: os.environ.get("GXSEARCH_RUNS", "runs"), help="Folder of runs (GXSEARCH_RUNS)."
+)
+ADDRESS = click.option("--address", default="local", show_default=True, help="Ray cluster; local starts one here.")
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class Verbs(click.Group):
+    """A group that suggests the nearest verb, and lists verbs in the order of a user's day."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find a verb by name."""
+        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            ctx.fail(f"no verb '{args[0]}'; {did_you_mean(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of their definition."""
+        return list(self.commands)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, "-V", "--version")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def cli(debug: bool) -> None:
+    """Find, train and compare models that learn representations of gene expression."""
+
+
+@cli.command()
+@click.argument("name", required=False)
+@JSON
+def models(name: str | None, as_json: bool) -> None:
+    """List the architectures, or every setting of one."""
+    from gxsearch import listing
+
+    click.echo(listing.models(name, as_json=as_json))
+
+
+@cli.command()
+@click.argument("spec")
+@SETS
+@click.option("--no-data", is_flag=True, help="Check the file only.")
+def check(spec: str, sets: Sequence[str], no_data: bool) -> None:
+    """Check a search space file and its data; start nothing."""
+    from gxsearch import api, listing
+
+    loaded = api.load_spec(spec, *sets)
+    click.echo(listing.checked(loaded, api.check(loaded, data=not no_data)))
+
+
+@cli.command()
+@click.argument("spec")
+@SETS
+@click.option("-n", "--trials", type=click.IntRange(1), help="Number of trials.")
+@click.option("--epochs", type=click.IntRange(1), help="Most epochs of a trial.")
+@click.option("--time", metavar="30m", help="Time of the whole search: 90s, 30m, 12h, 2d.")
+@click.option("-j", "--concurrent", type=click.IntRange(1), help="Trials at once.")
+@click.option("--gpus", type=click.FloatRange(0), help="GPUs per worker of a trial; 0.5 lets two trials share one.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of draws and trainings.")
+@click.option("--name", help="Name of the run's folder; by default the spec's with the time.")
+@RUNS
+@ADDRESS
+@QUIET
+def tune(spec: str, sets: Sequence[str], name: str | None, out: str, address: str, quiet: bool, **given: Any) -> None:
+    """Search a space of settings and make the results."""
+    from gxsearch import api, listing
+
+    loaded = api.load_spec(spec, *sets, *_as_sets(given))
+    for note in loaded.notes:
+        _say(f"note: {note}")
+    run = api.tune(loaded, out=out, name=name, address=address, quiet=quiet, say=_sayer(quiet))
+    click.echo(listing.ending(run))
+
+
+@cli.command()
+@click.argument("run")
+@click.option("-n", "--trials", help="New number of trials, or +N more.")
+@click.option("--time", metavar="30m", help="New time of the whole search.")
+@ADDRESS
+@QUIET
+def resume(run: str, trials: str | None, time: str | None, address: str, quiet: bool) -> None:
+    """Go on with a search that was stopped."""
+    from gxsearch import api, listing
+
+    budget = listing.budget_change(run, trials, time)
+    click.echo(listing.ending(api.resume(run, budget=budget, address=address, quiet=quiet, say=_sayer(quiet))))
+
+
+@cli.command()
+@click.argument("spec")
+@SETS
+@click.option("--trial", metavar="RUN/NNN", help="Take the settings of this trial.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train together.")
+@click.option("--name", help="Name of the run's folder.")
+@RUNS
+@QUIET
+def train(
+    spec: str, sets: Sequence[str], trial: str | None, workers: int, name: str | None, out: str, quiet: bool
+) -> None:
+    """Train once, without a search."""
+    from gxsearch import api, listing
+
+    loaded = api.load_spec(spec, *sets)
+    params = listing.trial_at(trial).params if trial else None
+    run = api.train(loaded, trial=params, out=out, name=name, workers=workers, quiet=quiet, say=_sayer(quiet))
+    click.echo(listing.ending(run))
+
+
+@cli.command()
+@click.argument("run")
+@JSON
+def status(run: str, as_json: bool) -> None:
+    """Say where a search stands."""
+    from gxsearch import listing
+
+    click.echo(listing.status(run, as_json=as_json))
+
+
+@cli.command()
+@click.argument("run")
+@click.option("--top", type=click.IntRange(1), help="Show the best N only.")
+@click.option("--failed", is_flag=True, help="Show the trials that failed or diverged only.")
+@JSON
+def trials(run: str, top: int | None, failed: bool, as_json: bool) -> None:
+    """List the trials, best first, with the baselines."""
+    from gxsearch import listing
+
+    click.echo(listing.trials(run, top=top, failed=failed, as_json=as_json))
+
+
+@cli.command()
+@click.argument("run")
+@click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+def best(run: str, form: str) -> None:
+    """Print the settings of the best trial."""
+    from gxsearch import listing
+
+    click.echo(listing.best(run, form))
+
+
+@cli.command()
+@click.argument("source", metavar="RUN_OR_MODEL")
+@click.argument("data")
+@click.option("-o", "--out", required=True, metavar="OUT.h5ad", help="Where to write the data with the vectors.")
+@click.option("--recon", is_flag=True, help="Add the reconstructed values as a layer.")
+def embed(source: str, data: str, out: str, recon: bool) -> None:
+    """Add vectors of new samples to an AnnData."""
+    from gxsearch import api
+
+    adata = api.embed(source, data, out, recon=recon)
+    added = [f"obsm['{key}'] {adata.obsm[key].shape}" for key in adata.obsm if key[2:] in adata.uns["gxsearch"]]
+    click.echo(f"{out}: {', '.join(added)}")
+
+
+@cli.command()
+@click.argument("run")
+@click.option("-o", "--out", help="Folder to write; by default within the run.")
+def export(run: str, out: str | None) -> None:
+    """Write the best model, or that of RUN/NNN, as a folder that loads in one line."""
+    from gxsearch import listing
+    from gxsearch.results.export import export as write
+
+    folder, number = listing.split_trial(run)
+    click.echo(write(folder, number, out))
+
+
+@cli.command()
+@click.argument("run")
+@click.option("--static", is_flag=True, help="Pictures instead of interactive plots.")
+def report(run: str, static: bool) -> None:
+    """Write results/report.html again."""
+    from gxsearch.results import report as page
+    from gxsearch.results.run_dir import RunDir
+
+    click.echo(page.write(RunDir.open(run), static=static))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line; a fault of the user's is one line and an exit code, not a traceback."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        cli(args=args, standalone_mode=False)
+    except GxError as error:
+        if "--debug" in args:
+            raise
+        _show(error)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _show(error: GxError) -> None:
+    for fault in error.faults:
+        click.echo(str(fault), err=True)
+        if isinstance(error, SpecError):
+            from gxsearch.search.yaml_file import excerpt
+
+            lines = excerpt(fault.where)
+            if lines:
+                click.echo(lines, err=True)
+
+
+def _as_sets(given: dict[str, Any]) -> list[str]:
+    places = {
+        "trials": "budget.trials",
+        "epochs": "budget.epochs",
+        "time": "budget.time",
+        "concurrent": "resources.concurrent",
+        "gpus": "resources.gpus",
+        "seed": "search.seed",
+    }
+    return [f"{places[name]}={value}" for name, value in given.items() if value is not None]
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _sayer(quiet: bool) -> Any:
+    return (lambda text: None) if quiet else _say
+
+
+if __name__ == "__main__":
+    main()

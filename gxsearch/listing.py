@@ -1,0 +1,204 @@
+"""Listing: what the command line prints of specs, runs, trials and architectures, as text or JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from gxsearch.config import settings
+from gxsearch.console import duration, short
+from gxsearch.errors import RunError, SpecError
+from gxsearch.models import registry
+from gxsearch.results import leaderboard, ledger
+from gxsearch.results.run_dir import RunDir
+from gxsearch.search.sections import seconds
+from gxsearch.search.spec import Spec
+
+
+def models(name: str | None, *, as_json: bool) -> str:
+    """Return the architectures, or the settings of one."""
+    if name is None:
+        rows = [
+            [n, (registry.get(n).__doc__ or "").splitlines()[0], registry.get(n).reference] for n in registry.names()
+        ]
+        return json.dumps(rows, indent=1) if as_json else _columns([["model", "what it is", "reference"], *rows])
+    kind = registry.get(name)
+    groups = {"model": kind.Config, "train": kind.Train, "data.view": kind.View.Config}
+    found = [
+        {"setting": f"{group}.{s.name}", "type": s.kind, "default": s.default, "bounds": s.bounds, "meaning": s.doc}
+        for group, config in groups.items()
+        for s in settings(config)
+    ]
+    if as_json:
+        return json.dumps(found, indent=1)
+    rows = [[r["setting"], r["type"], _value(r["default"]), r["bounds"], r["meaning"]] for r in found]
+    measures = ", ".join(f"val/{metric} ({mode})" for metric, mode in kind.metrics.items())
+    head = f"{name}   {(kind.__doc__ or '').splitlines()[0]}\n{kind.reference}\nmeasures: {measures}\n\n"
+    return head + _columns([["setting", "type", "default", "bounds", "meaning"], *rows])
+
+
+def checked(spec: Spec, found: dict[str, Any]) -> str:
+    """Return what `gxsearch check` says of a file without faults."""
+    fixed, searched = len(spec.space.fixed), len(spec.space.parameters)
+    lines = [f"{spec.name}   {spec.model} on {spec.data.path}"]
+    if "facts" in found:
+        facts = found["facts"]
+        parts = " · ".join(f"{part} {n}" for part, n in facts["split"].items())
+        steps = ", ".join(facts["transform"]) or "as stored"
+        lines[0] += f"   {facts['n_obs']:,} rows x {facts['n_vars']:,} genes, {steps}"
+        lines.append(f"split     {parts}   seed {spec.data.split.seed}")
+    lines.append(
+        f"space     {searched} searched, {fixed} fixed        sampler {spec.search.sampler}, stop {spec.stop.kind}"
+    )
+    lines += [f"            {p.name:<24} {p.describe()}" for p in spec.space.parameters]
+    budget = f"{spec.budget.trials or '-'} trials x <= {spec.budget.epochs} epochs"
+    lines.append(f"budget    {budget}" + (f", {duration(spec.budget.time_s)}" if spec.budget.time_s else ""))
+    lines.append(f"corners   {found['corners']} built")
+    lines += [f"warning   {text}" for text in found.get("facts", {}).get("warnings", [])]
+    lines += [f"note      {note}" for note in found["notes"]]
+    return "\n".join([*lines, "ok"])
+
+
+def ending(run: RunDir) -> str:
+    """Return the last lines of a search: the best trial beside the baselines, and where everything is."""
+    objective = leaderboard.Objective.of(run)
+    best, found = leaderboard.best(run), ledger.trials(run.ledger)
+    states = Counter(trial.state for trial in found)
+    counts = ", ".join(f"{n} {state}" for state, n in states.items())
+    tests = leaderboard.scores(run)
+    rows = [["", objective.metric, *tests]]
+    rows.append([f"trial {best.number:03d}", _value(best.best), *map(_value, tests.values())])
+    controls = leaderboard.baselines(run)
+    controls.sort(
+        key=lambda row: objective.key(row.get(objective.metric, math.inf if objective.mode == "min" else -math.inf))
+    )
+    rows += [
+        [row["name"], *(_value(row[m]) if m in row else "" for m in (objective.metric, *tests))] for row in controls
+    ]
+    shown = Path(run.path)
+    shown = shown.relative_to(Path.cwd()) if shown.is_relative_to(Path.cwd()) else shown
+    files = [run.leaderboard, run.best, run.embeddings, run.report]
+    return "\n".join(
+        [
+            f"done  {len(found)} trials: {counts}",
+            f"best  trial {best.number:03d}, epoch {best.best_epoch}   {short(best.params)}",
+            "",
+            _columns(rows),
+            "",
+            *(f"      {shown / path.relative_to(run.path)}" for path in files),
+            f"next  gxsearch embed {shown} NEW.h5ad -o OUT.h5ad",
+            f"      tensorboard --logdir {shown}",
+        ]
+    )
+
+
+def status(path: str, *, as_json: bool) -> str:
+    """Return where a search stands, from its ledger; it may be running."""
+    run = RunDir.open(path)
+    told, found = ledger.events(run.ledger), ledger.trials(run.ledger)
+    states = Counter(trial.state for trial in found)
+    last = next((e for e in reversed(told) if e["event"].startswith("run_")), {"event": "run_started"})
+    state = last.get("state", "running, or killed")
+    ranked = leaderboard.ranked(run)
+    facts = {
+        "run": str(run.path),
+        "state": state,
+        "trials": dict(states),
+        "asked": run.facts()["spec"]["budget"]["trials"],
+    }
+    if ranked:
+        facts["best"] = {"trial": ranked[0].number, "value": ranked[0].best, "epoch": ranked[0].best_epoch}
+    if as_json:
+        return json.dumps(facts, indent=1)
+    counts = "   ".join(f"{n} {name}" for name, n in states.items()) or "no trials yet"
+    lines = [f"{run.path.name}   {state}", f"{len(found)}/{facts['asked'] or '-'} trials   {counts}"]
+    if ranked:
+        metric = leaderboard.Objective.of(run).metric
+        lines.append(f"best {ranked[0].number:03d}   {metric} {ranked[0].best:.5g}   epoch {ranked[0].best_epoch}")
+    return "\n".join(lines + ([f"go on with: gxsearch resume {path}"] if state != "done" else []))
+
+
+def trials(path: str, *, top: int | None, failed: bool, as_json: bool) -> str:
+    """Return the leaderboard as text or JSON."""
+    run = RunDir.open(path)
+    frame = leaderboard.table(run)
+    if failed:
+        frame = frame[frame["state"].isin(["failed", "diverged"])]
+    frame = frame.head(top) if top else frame
+    if as_json:
+        return frame.to_json(orient="records", indent=1)
+    rows = [["" if _blank(v) else _value(v) for v in row] for row in frame.itertuples(index=False)]
+    return _columns([list(frame.columns), *rows])
+
+
+def best(path: str, form: str) -> str:
+    """Return the best trial's settings, in groups as a spec writes them."""
+    trial = leaderboard.best(RunDir.open(path))
+    if form == "json":
+        return json.dumps(
+            {"trial": trial.number, "value": trial.best, "epoch": trial.best_epoch, "params": trial.params}
+        )
+    groups: dict[str, list[str]] = {}
+    for name, value in trial.params.items():
+        group, knob = name.split(".", 1)
+        groups.setdefault(group, []).append(f"  {knob}: {json.dumps(value)}")
+    head = f"# trial {trial.number}, best at epoch {trial.best_epoch}: {trial.best:.6g}"
+    return "\n".join([head, *(line for group, lines in groups.items() for line in (f"{group}:", *lines))])
+
+
+def budget_change(path: str, trials: str | None, time: str | None) -> dict[str, Any]:
+    """Return the change of a budget that `resume` asks for.
+
+    Raises:
+        SpecError: when it cannot be read.
+    """
+    change: dict[str, Any] = {}
+    if trials is not None:
+        more = trials.startswith("+")
+        if not trials.lstrip("+").isdigit():
+            raise SpecError.one("E303", "--trials", f"must be a whole number or +N, got '{trials}'")
+        change["trials"] = int(trials) + (len(ledger.trials(RunDir.open(path).ledger)) if more else 0)
+    if time is not None:
+        change["time_s"] = seconds(time)
+        if change["time_s"] is None:
+            raise SpecError.one("E303", "--time", f"must be like 90s, 30m, 12h or 2d, got '{time}'")
+    return change
+
+
+def split_trial(path: str) -> tuple[RunDir, int | None]:
+    """Return the run and the number of ``RUN/NNN``, or the run and None."""
+    place = Path(path)
+    if place.name.isdigit() and not (place / "run.json").exists():
+        return RunDir.open(place.parent), int(place.name)
+    return RunDir.open(place), None
+
+
+def trial_at(path: str) -> ledger.TrialRecord:
+    """Return the trial of ``RUN/NNN``, or a run's best.
+
+    Raises:
+        RunError: when there is none.
+    """
+    run, number = split_trial(path)
+    if number is None:
+        return leaderboard.best(run)
+    found = {trial.number: trial for trial in ledger.trials(run.ledger)}
+    if number not in found:
+        raise RunError.one("E630", str(run.path), f"no trial {number}", f"it has trials 0 to {max(found, default=-1)}")
+    return found[number]
+
+
+def _columns(rows: list[list[str]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _value(value: Any) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _blank(value: Any) -> bool:
+    return value is None or value != value or str(value) == "<NA>"
