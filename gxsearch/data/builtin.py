@@ -25,6 +25,7 @@ def pbmc68k() -> AnnData:
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)  # the file has an older layout
+        warnings.filterwarnings("ignore", category=PendingDeprecationWarning)
         whole = anndata.read_h5ad(_scanpy_file("datasets/10x_pbmc68k_reduced.h5ad"))
     return AnnData(sparse.csr_matrix(whole.raw.X), obs=whole.obs, var=whole.raw.var)
 

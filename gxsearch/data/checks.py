@@ -104,6 +104,7 @@ def _check_split(adata: AnnData, config: Split, found: Findings) -> None:
         return
     if config.group is not None and config.group == config.stratify:
         found.setting("E430", f"data.split: group and stratify are both '{config.group}'", "leave one out")
+        return
     if config.group in adata.obs:
         n_groups = len(np.unique(as_text(adata.obs[config.group])))
         if n_groups < len(wanted):

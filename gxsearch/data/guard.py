@@ -12,8 +12,8 @@ FREE_BYTES = 64 * 2**20
 RATIO = 2000  # deflate packs at most 1032 : 1; a declared size far beyond what is stored is a memory bomb
 
 
-def guard_hdf5(path: Path) -> None:
-    """Check links, storage and declared sizes of an HDF5 file; values are not read.
+def guard_hdf5(path: Path, source: str) -> None:
+    """Check links, storage and declared sizes of an HDF5 file; values are not read. `source` is its name in messages.
 
     Raises:
         UnsafeError: E801 a link or storage outside the file, E802 a declared size that cannot be, E803 a loop.
@@ -21,7 +21,7 @@ def guard_hdf5(path: Path) -> None:
     """
     faults: list[Fault] = []
     with h5py.File(path, "r") as file:
-        _walk(file, path.name, faults, above=[])
+        _walk(file, source, faults, above=[])
     if faults:
         raise UnsafeError(faults)
 

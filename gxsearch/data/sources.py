@@ -13,7 +13,7 @@ from gxsearch.data.builtin import SETS, is_builtin, load_builtin
 from gxsearch.data.guard import guard_hdf5
 from gxsearch.data.remote import fetch, is_uri, public
 from gxsearch.data.text import read_text
-from gxsearch.errors import DataError
+from gxsearch.errors import DataError, GxError
 
 FORMATS = (".h5ad", ".zarr", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
@@ -75,16 +75,24 @@ def _format(path: str) -> str:
 def _read(place: Path, ending: str, source: str) -> AnnData:
     if place.is_dir() != (ending == ".zarr"):
         raise DataError.one("E402", source, "is a folder" if place.is_dir() else "is not a folder of zarr arrays")
-    if ending.startswith((".csv", ".tsv")):
-        return read_text(place, "," if ending.startswith(".csv") else "\t", source)
     try:
-        if ending == ".h5ad":
-            guard_hdf5(place)
         with warnings.catch_warnings():
             # repeated names are reported by checks; older layouts of the file format are of no concern to a user
             warnings.filterwarnings("ignore", message=".*names are not unique", category=UserWarning)
             warnings.filterwarnings("ignore", category=FutureWarning)
-            return anndata.read_h5ad(place) if ending == ".h5ad" else anndata.read_zarr(place)
+            warnings.filterwarnings("ignore", category=PendingDeprecationWarning)
+            return _read_as(place, ending, source)
+    except GxError:  # already told
+        raise
     except Exception as error:  # anndata, h5py and zarr raise two dozen kinds; told in one line, never hidden
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise DataError.one("E402", source, f"cannot be read: {reason}", "get or write the file again") from error
+
+
+def _read_as(place: Path, ending: str, source: str) -> AnnData:
+    if ending == ".zarr":
+        return anndata.read_zarr(place)
+    if ending == ".h5ad":
+        guard_hdf5(place, source)
+        return anndata.read_h5ad(place)
+    return read_text(place, "," if ending.startswith(".csv") else "\t", source)

@@ -19,7 +19,7 @@ def split(obs_names: np.ndarray, config: Split, columns: Mapping[str, np.ndarray
     more or less moves at most a few rows next to the borders. Parts have round(share n) rows. With `stratify` each
     class holds its share in each part to within one row. With `group` whole groups are placed, one after another in
     the order of their hashes, where rows (of the group's classes) are most wanting; every part that is asked for
-    gets a group.
+    gets a group. Groups larger than a held-out part come first.
 
     Args:
         obs_names: unique row names (n,).
@@ -76,7 +76,8 @@ def _place_groups(hash_b: np.ndarray, group_n: np.ndarray, class_n: np.ndarray, 
     wanting_pc = np.array([share[part] for part in FILL])[:, None] * total_c
     empty = [p for p, part in enumerate(FILL) if share[part] > 0]
     part_b = np.empty(len(hash_b), dtype=np.int8)
-    order = np.argsort(hash_b, kind="stable")
+    fits_b = size_bc.sum(1) <= max(config.val, config.test) * total_c.sum()
+    order = np.lexsort((hash_b, fits_b))  # groups too large for a held-out part first: they go to training
     for done, group in enumerate(order):
         need_p = wanting_pc @ (size_bc[group] / total_c)
         allowed = empty if len(order) - done <= len(empty) else [p for p, part in enumerate(FILL) if share[part] > 0]

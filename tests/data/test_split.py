@@ -1,0 +1,131 @@
+"""Splits depend on names alone, keep groups whole and classes in proportion."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gxsearch.data.split import sizes, split
+from gxsearch.data.table import PARTS, Split
+
+NAMES = st.lists(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1), min_size=4, max_size=60, unique=True
+)
+SHARES = st.floats(0.0, 0.45)
+fast = settings(max_examples=30, deadline=None, database=None)
+
+
+def cells(n: int) -> np.ndarray:
+    return np.array([f"cell{i}" for i in range(n)])
+
+
+def drawn(n: int, kinds: int, seed: int = 0) -> np.ndarray:
+    return np.array([f"k{i}" for i in np.random.default_rng(seed).integers(kinds, size=n)])
+
+
+@fast
+@given(names=NAMES, val=SHARES, test=SHARES, seed=st.integers(0, 9), shuffle=st.randoms())
+def test_the_order_of_the_rows_has_no_influence(names: list[str], val: float, test: float, seed: int, shuffle):
+    config = Split(val=val, test=test, stratify="kind", seed=seed)
+    names, kinds = np.array(names), drawn(len(names), 3)
+    order = np.array(shuffle.sample(range(len(names)), len(names)))
+
+    part_n = split(names, config, {"kind": kinds})
+
+    assert np.array_equal(split(names[order], config, {"kind": kinds[order]}), part_n[order])
+
+
+@fast
+@given(
+    n=st.integers(12, 80),
+    groups=st.integers(3, 12),
+    val=st.floats(0.01, 0.45),
+    test=st.floats(0.01, 0.45),
+    seed=st.integers(0, 9),
+)
+def test_groups_stay_whole_and_each_part_has_one(n: int, groups: int, val: float, test: float, seed: int):
+    group_n = np.array([f"d{i % groups}" for i in range(n)])
+    order = np.random.default_rng(seed).permutation(n)
+    config = Split(val=val, test=test, group="donor", stratify="kind", seed=seed)
+    columns = {"donor": group_n, "kind": drawn(n, 3, seed)}
+
+    part_n = split(cells(n), config, columns)
+
+    assert all(len(set(part_n[group_n == name])) == 1 for name in set(group_n))
+    assert set(part_n) == {0, 1, 2}
+    shuffled = split(cells(n)[order], config, {name: values[order] for name, values in columns.items()})
+    assert np.array_equal(shuffled, part_n[order])
+
+
+@fast
+@given(n=st.integers(8, 200), kinds=st.integers(1, 8), val=SHARES, test=SHARES, seed=st.integers(0, 9))
+def test_each_class_has_its_share_within_a_row_and_the_sizes_are_exact(n, kinds, val, test, seed):
+    config = Split(val=val, test=test, stratify="kind", seed=seed)
+    kind_n = drawn(n, kinds, seed)
+
+    part_n = split(cells(n), config, {"kind": kind_n})
+
+    assert {part: int((part_n == i).sum()) for i, part in enumerate(PARTS)} == sizes(n, config)
+    for kind in set(kind_n):
+        of_kind = part_n[kind_n == kind]
+        assert abs((of_kind == PARTS.index("test")).sum() - test * len(of_kind)) <= 1
+        assert abs((of_kind == PARTS.index("train")).sum() - (1 - val - test) * len(of_kind)) <= 1
+
+
+def test_a_row_more_moves_few_others():
+    before = split(cells(500), Split(), {})
+
+    after = split(cells(501), Split(), {})[:500]
+
+    assert (before != after).sum() <= 2
+
+
+def test_growth_by_half_leaves_nearly_all_rows_where_they_were():
+    before = split(cells(1000), Split(), {})
+
+    after = split(cells(1500), Split(), {})[:1000]
+
+    assert (before != after).mean() < 0.05
+
+
+def test_test_rows_do_not_depend_on_the_share_of_validation():
+    few, many = split(cells(300), Split(val=0.05), {}), split(cells(300), Split(val=0.4), {})
+
+    assert np.array_equal(few == PARTS.index("test"), many == PARTS.index("test"))
+
+
+def test_seeds_give_different_splits_and_the_same_seed_the_same():
+    first, second = split(cells(300), Split(seed=0), {}), split(cells(300), Split(seed=1), {})
+
+    assert (first != second).any() and np.array_equal(first, split(cells(300), Split(seed=0), {}))
+
+
+def test_the_split_of_known_names_is_the_one_of_every_machine():
+    assert split(cells(12), Split(), {}).tolist() == [2, 1, 0, 1, 0, 0, 2, 0, 0, 0, 0, 0]
+
+
+def test_shares_of_many_groups_come_near_the_wanted_ones():
+    donor_n, kind_n = drawn(4000, 80), drawn(4000, 5, 1)
+
+    part_n = split(cells(4000), Split(group="donor", stratify="kind"), {"donor": donor_n, "kind": kind_n})
+
+    for kind in set(kind_n):
+        share = np.bincount(part_n[kind_n == kind], minlength=3) / (kind_n == kind).sum()
+        assert share == pytest.approx([0.7, 0.15, 0.15], abs=0.04)
+
+
+def test_a_group_of_most_rows_goes_to_training():
+    donor_n = np.array(["large"] * 60 + [f"d{i % 8}" for i in range(40)])
+
+    for seed in range(10):
+        part_n = split(cells(100), Split(group="donor", seed=seed), {"donor": donor_n})
+        assert part_n[0] == PARTS.index("train")
+
+
+def test_a_part_without_a_share_has_no_rows():
+    assert set(split(cells(50), Split(test=0.0), {})) == {0, 1}
+    assert set(split(cells(50), Split(val=0.0, test=0.0), {})) == {0}
+    groups = {"donor": np.array([f"d{i % 5}" for i in range(50)])}
+    assert set(split(cells(50), Split(test=0.0, group="donor"), groups)) == {0, 1}
