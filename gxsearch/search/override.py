@@ -159,14 +159,17 @@ def _hidden(at: Where, top: Document) -> bool:
 
 
 def _relative(doc: Document) -> Document:
-    """Return the document with files that lie beside the search space file named from the working folder."""
+    """Return the document with files that an extended file names by its own folder named from this one's.
+
+    What this file names by its own folder is left alone: the data are looked up there (`data/sources.py`).
+    """
     for path in sorted(_PATHS):
-        name, mark = doc.get(path), doc.mark(path)
-        if not isinstance(name, str) or "://" in name or "${" in name or Path(name).is_absolute():
+        name, home = doc.get(path), Path(doc.mark(path).file).parent
+        if not isinstance(name, str) or "://" in name or "${" in name or home == Path(doc.file).parent:
             continue
-        beside = Path(mark.file).parent / name
-        if beside.exists():
-            doc = doc.put(path, os.path.normpath(beside), {(): mark}, {(): doc.mark(path, key=True)})
+        if (home / name).exists():
+            new = os.path.relpath(home / name, Path(doc.file).parent)
+            doc = doc.put(path, new, {(): doc.mark(path)}, {(): doc.mark(path, key=True)})
     return doc
 
 

@@ -18,6 +18,7 @@ MAX_NODES = 10_000
 MAX_DEPTH = 20
 Where = tuple[str | int, ...]
 
+_NO_DATA = "a search space file holds settings, no data"
 _FIXES = {
     "mapping values are not allowed here": "quote text that contains ': ', and give the keys of a group equal indents",
     "could not find expected ':'": "every line of a group is 'key: value', with a space behind the colon",
@@ -49,7 +50,7 @@ class Document:
         file: the file's name, as the user typed it.
         values: the root mapping; keys are text.
         marks, keys: places of values and of their keys by path, ``("space", "train", "lr", "float", 0)``.
-        faults: what is wrong but does not hinder reading on (repeated keys).
+        faults: what does not hinder reading on (repeated keys).
     """
 
     file: str
@@ -113,7 +114,7 @@ def read_bytes(path: str | Path) -> bytes:
         reason = error.strerror or str(error)
         raise SpecError.one("E300", str(path), f"cannot be read ({reason})", near) from None
     if len(data) > MAX_BYTES:
-        raise SpecError.one("E306", str(path), "is larger than 256 KiB", "a search space file holds settings, no data")
+        raise SpecError.one("E306", str(path), "is larger than 256 KiB", _NO_DATA)
     return data
 
 
@@ -154,10 +155,9 @@ def excerpt(where: str) -> str | None:
     number, col = int(found[2]), int(found[3])
     if not 1 <= number <= len(lines):
         return None
-    line = lines[number - 1]
     # Tabs stay tabs, so that the caret stands below its character in any terminal.
-    indent = "".join("\t" if c == "\t" else " " for c in line[: col - 1])
-    return f"{number:>6} | {line}\n{'':>6} | {indent}^"
+    indent = "".join("\t" if c == "\t" else " " for c in lines[number - 1][: col - 1])
+    return f"{number:>6} | {lines[number - 1]}\n{'':>6} | {indent}^"
 
 
 class _Builder:
@@ -184,9 +184,8 @@ class _Builder:
         except yaml.MarkedYAMLError as error:
             raise self._syntax(error) from None
         except yaml.reader.ReaderError as error:
-            line = self.text.count("\n", 0, error.position) + 1
-            what = f"holds the character #x{error.character:04x}, which no text has"
-            raise SpecError.one("E304", f"{self.file}:{line}:1", what, "remove it") from None
+            where = f"{self.file}:{self.text.count(chr(10), 0, error.position) + 1}:1"
+            raise SpecError.one("E304", where, f"holds the character #x{error.character:04x}", "remove it") from None
         if not isinstance(event, yaml.StreamEndEvent):
             self._stop("E304", event, "a second document ('---') begins here", "use one file for each search")
         return value
@@ -195,7 +194,7 @@ class _Builder:
         """Return a value and its height."""
         self.nodes += 1
         if self.nodes > MAX_NODES:
-            self._stop("E306", event, f"more than {MAX_NODES:,} values", "a search space file holds settings, no data")
+            self._stop("E306", event, f"more than {MAX_NODES:,} values", _NO_DATA)
         if depth > MAX_DEPTH:
             self._stop("E306", event, f"is nested deeper than {MAX_DEPTH} levels")
         self.marks[path] = self._mark(event)
@@ -241,10 +240,8 @@ class _Builder:
         merged: list[dict[str, Any]] = []
         height = 0
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
-            if not isinstance(event, yaml.ScalarEvent):
+            if not isinstance(event, yaml.ScalarEvent) or not event.value.isprintable():
                 self._stop("E304", event, "a key must be a word", "quote a key that contains brackets or '*'")
-            if not event.value.isprintable():
-                self._stop("E304", event, f"the key {event.value!r} holds characters that cannot be shown")
             key, here = event.value, (*path, event.value)
             self.nodes += 1
             first, place = self.keys.get(here), self._mark(event)
@@ -267,10 +264,10 @@ class _Builder:
 
     def _merged(self, value: Any, place: Mark) -> list[dict[str, Any]]:
         groups = value if isinstance(value, list) else [value]
-        if not all(isinstance(group, dict) for group in groups):
-            self.faults.append(Fault("E304", str(place), "'<<' takes a group or a list of groups"))
-            return []
-        return groups
+        if all(isinstance(group, dict) for group in groups):
+            return groups
+        self.faults.append(Fault("E304", str(place), "'<<' takes a group or a list of groups"))
+        return []
 
     def _mark(self, event: yaml.Event) -> Mark:
         return Mark(self.file, event.start_mark.line + 1, event.start_mark.column + 1)
@@ -283,8 +280,7 @@ class _Builder:
         # Of a key without a colon and of an open quote, the place where it began tells more than where it ended.
         mark = error.context_mark if "scanning a" in context and error.context_mark else error.problem_mark
         where = f"{self.file}:{mark.line + 1}:{mark.column + 1}"
-        lines = self.text.splitlines()
-        line = lines[mark.line] if mark.line < len(lines) else ""
+        line = [*self.text.splitlines(), ""][mark.line]
         if "\t" in line[: mark.column + 1]:
             return SpecError.one("E304", where, "a tab stands where YAML wants spaces", "indent with spaces")
         opened = error.context_mark if "flow" in context else None
@@ -296,7 +292,7 @@ class _Builder:
 def _split(path: str | Where) -> Where:
     if isinstance(path, tuple):
         return path
-    return tuple(int(part) if part.isdigit() else part for part in path.split(".") if part)
+    return tuple(int(word) if word.isdigit() else word for word in path.split(".") if word)
 
 
 def _graft(old: dict[Where, Mark], path: Where, new: dict[Where, Mark]) -> dict[Where, Mark]:
