@@ -17,7 +17,9 @@ def test_the_example_of_the_readme_keeps_the_contract(tmp_path):
     (tmp_path / "linear.py").write_text(example())
     environment = {**os.environ, "GXSEARCH_MODELS": str(tmp_path)}
 
-    command = [sys.executable, "-m", "pytest", "-q", "tests/contract/test_models.py", "tests/contract/test_views.py"]
+    # As a plugin gxsearch.models is imported, and reads the variable, before any conftest sets it anew.
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "gxsearch.models", "tests/contract/test_models.py"]
+    command.append("tests/contract/test_views.py")
     done = subprocess.run(
         [*command, "-k", "linear"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200
     )

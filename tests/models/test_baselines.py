@@ -1,5 +1,7 @@
 """Classical methods on the entries and rows that models are judged by."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -63,3 +65,13 @@ def test_an_untrained_model_gets_every_measure_and_a_poor_one(table):
 
     assert set(found) == {"test/recon_r2", "test/masked_r2", "test/knn"}
     assert found["test/recon_r2"] < 0.1
+
+
+def test_the_best_rank_is_found_where_the_full_one_fits_noise():
+    table = low_rank(k=2)
+    noisy = np.random.default_rng(2).normal(size=table.x_ng.shape).astype(np.float32)
+    noisy_table = dataclasses.replace(table, x_ng=table.x_ng + noisy)
+
+    found = entry_baselines(EntriesView.fit(noisy_table, EntriesConfig()), noisy_table, 12)
+
+    assert found["svd up to 12"]["val/entry_mse"] < 0.9 * found["svd-12"]["val/entry_mse"]
