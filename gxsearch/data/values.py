@@ -150,7 +150,7 @@ def _check_numbers(matrix: Matrix, part: str, adata: AnnData, found: Findings, *
         ("E417", lambda v: np.isfinite(v) & (np.abs(v) > FLOAT32.max), "beyond float32", "rescale the data"),
     ]
     if not allow_negative:
-        fix = "counts or logged values are needed; is data.layer right?"
+        fix = "is data.layer right? without a transform, data.allow_negative: true takes them"
         tests.append(("E413", lambda v: v < 0, "negative", fix))
     whole = True
     for code, is_bad, adjective, fix in tests:

@@ -13,6 +13,7 @@ so that on a tile of rows x genes its products are made once per row and once pe
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -112,6 +113,14 @@ class FactorizedEmbeddings(GeneModel):
     def embed(self, batch: Batch) -> Tensor:
         """Return the vectors (n, k) of training rows."""
         return self.samples(batch.row)
+
+    @classmethod
+    def cost(cls, config: FEConfig, train: FETrain, dims: Dims) -> float:
+        """Return about the time of an epoch: products per pair beyond the shared first layer, plus what each costs."""
+        widths = [*config.hidden, 1]
+        products = sum(a * b for a, b in pairwise(widths))
+        first = config.hidden[0] * (config.sample_dim + config.gene_dim) / 16
+        return 600.0 + products + first + 20.0 * sum(config.hidden)
 
     def predict(self, row: Tensor, gene: Tensor) -> Tensor:
         """Return values of pairs, row and gene (n,), or of tiles, row (m, i) and gene (m, j): (m, i, j)."""

@@ -60,17 +60,19 @@ def local_resources() -> tuple[int, int]:
 
 
 @contextmanager
-def connected(address: str, resources: Resources) -> Iterator[int]:
+def connected(address: str, resources: Resources, *, cpus: int | None = None) -> Iterator[int]:
     """Connect to Ray, and disconnect at the end; yields how many trials fit side by side.
 
-    With the address ``local`` a Ray of our own is started on this machine and stopped at the end.
+    With the address ``local`` a Ray of our own is started on this machine, with `cpus` CPUs or all of them, and
+    stopped at the end.
 
     Raises:
         ResourceError: when a trial does not fit, or there is no Ray at the address.
     """
     os.environ.update(_QUIET)
     if address == LOCAL:
-        cpus, gpus = local_resources()
+        found, gpus = local_resources()
+        cpus = found if cpus is None else cpus
         fit = slots(resources, cpus, gpus)
         os.environ.update(WORKER_ENV)
         _token()

@@ -62,8 +62,8 @@ def read_table(spec: Spec) -> Table:
     Raises:
         DataError: with all that is wrong with it.
     """
-    view = registry.get(spec.model).View
-    return prepare(spec.data, where=spec.path, base=Path(spec.path).resolve().parent, layout=view.layout)
+    layout, base = registry.get(spec.model).View.layout, Path(spec.path).resolve().parent
+    return prepare(spec.data, where=spec.path, base=base, layout=layout, allow_negative=spec.data.allow_negative)
 
 
 def dims(spec: Spec, table: Table) -> Dims:

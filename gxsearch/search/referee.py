@@ -54,8 +54,15 @@ class Referee:
         self.limit = min(limits) if limits else None
 
     def record(self, ledger: Ledger) -> None:
-        """Write to this ledger from here on; before, in a replay, events are known already."""
+        """Write to this ledger from here on; before, in a replay, events are known already.
+
+        An ending that follows from the ledger's last epochs, but had not been written, is written now.
+        """
         self._ledger = ledger
+        for trial in self.trials.values():
+            if trial.state != "running" and trial.number not in self._decided:
+                self._write_end(trial)
+                self._prune(trial)
 
     def create(self, known: dict[str, Any] | None = None) -> Standing | None:
         """Draw the next trial, or None while no slot is free or when there are enough."""
@@ -135,16 +142,16 @@ class Referee:
         self.judge.remove(trial.number, trial.history[-1] if trial.history else None)
         self.study.tell(trial.number, trial.state, trial.best, trial.reason)
         if known is None:
-            self._write_end(trial, step)
+            self._write_end(trial)
         self._tell("ended", trial)
 
-    def _write_end(self, trial: Standing, step: Judged) -> None:
+    def _write_end(self, trial: Standing) -> None:
         self._write(
             "trial_ended",
             durable=True,
             trial=trial.number,
             state=trial.state,
-            epochs=step.epoch,
+            epochs=len(trial.history),
             best=trial.best,
             best_epoch=trial.best_epoch,
             reason=trial.reason,

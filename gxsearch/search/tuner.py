@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -46,7 +48,7 @@ def search(
     bundle = {"CPU": place.cpus, **({"GPU": place.gpus} if place.gpus else {})}
     numbers: dict[str, int] = {}
     scratch = tempfile.mkdtemp(prefix="gxsearch-")  # Tune's own state, which nothing of ours reads
-    with _stopped_by_signals() as caught:
+    with _stopped_by_signals() as caught, _logged_to(run.log):
         try:
             tune.run(
                 tune.with_parameters(GxTrial, table=table, place=place),
@@ -95,7 +97,10 @@ class Draws(Searcher):
         return Searcher.FINISHED if self._referee.enough() else None
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        """Do nothing: the referee hears of endings from `Verdicts`."""
+        """Take note of a trial whose process was lost more often than it is tried again; `Verdicts` hears the rest."""
+        if error:
+            reason = f"its process was lost {RETRIES + 1} times"
+            self._referee.ended(self._numbers[trial_id], "failed", reason)
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the ledger is what a search is resumed from."""
@@ -123,10 +128,6 @@ class Verdicts(FIFOScheduler):
         self._referee.result(number, metrics)
         last = metrics["epoch"] >= self._referee.spec.budget.epochs
         return TrialScheduler.STOP if last or self._referee.over(number) else TrialScheduler.CONTINUE
-
-    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Take note of a trial whose process was lost more often than it is tried again."""
-        self._referee.ended(self._numbers[trial.trial_id], "failed", f"its process was lost {RETRIES + 1} times")
 
 
 class Whistle(tune.Stopper):
@@ -179,3 +180,16 @@ def _stopped_by_signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _logged_to(path: Path) -> Iterator[None]:
+    """Send what Ray logs in this process to a file instead of the terminal."""
+    logger, handler = logging.getLogger("ray"), logging.FileHandler(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    before, logger.handlers, logger.propagate = logger.handlers, [handler], False
+    try:
+        yield
+    finally:
+        logger.handlers = before
+        handler.close()

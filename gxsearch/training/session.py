@@ -66,23 +66,28 @@ def session(
 
     The metrics gain ``best`` (the objective at the best epoch so far), ``best_epoch`` and ``saved`` (1 where a
     checkpoint was written to ``folder/<epoch>``: at every better epoch, at the last, and at least every ten
-    seconds). Only rank 0 writes.
+    seconds). Only rank 0 writes. A training that is resumed first tells the epoch of its checkpoint again: whoever
+    listened may have been lost between the checkpoint and the telling.
     """
     view, examples = bench.view(job)
     resume = checkpoint.newest(folder) if folder is not None else None
     model, config = build(job, view, bench.table, started=resume is not None)
     best, best_epoch = (resume.record["best"], resume.record["best_epoch"]) if resume else (None, 0)
     saved_at = time.monotonic()
+    if resume is not None:
+        yield resume.record["metrics"], model.to(runtime.device)
     for metrics, state in epochs(runtime, model, examples, config, length=job.epochs, seed=job.seed, resume=resume):
         epoch, better = metrics["epoch"], job.better(metrics[job.metric], best)
         if better:
             best, best_epoch = metrics[job.metric], epoch
+        metrics |= {"best": best, "best_epoch": best_epoch}
         due = better or epoch == job.epochs or time.monotonic() - saved_at > SAVE_EVERY_S
-        if due and folder is not None and runtime.rank == 0:
-            record = {"best": best, "best_epoch": best_epoch, **describe(job, view)}
+        metrics["saved"] = float(due and folder is not None)
+        if metrics["saved"] and runtime.rank == 0:
+            record = {"best": best, "best_epoch": best_epoch, "metrics": metrics, **describe(job, view)}
             checkpoint.write(folder / f"{epoch:06d}", with_record(state(), record))
             saved_at = time.monotonic()
-        yield {**metrics, "best": best, "best_epoch": best_epoch, "saved": float(due and folder is not None)}, model
+        yield metrics, model
 
 
 def build(job: Job, view: View, table: Table, *, started: bool) -> tuple[GeneModel, TrainConfig]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import signal
 import time
 from collections.abc import Iterator
 
@@ -82,6 +84,7 @@ class Toy(GeneModel):
         latent_dim: int = knob(2, doc="length of a row's vector", low=1)
         explode_at: int = knob(0, doc="epoch whose loss is not finite; 0 for none", low=0)
         fail: bool = knob(False, doc="raise in the first step")
+        die_at: int = knob(0, doc="epoch that the process does not survive the first time; 0 for none", low=0)
         sleep: float = knob(0.0, doc="seconds that an epoch takes besides", low=0.0)
 
     Train = TrainConfig
@@ -92,6 +95,7 @@ class Toy(GeneModel):
 
     def __init__(self, config: Config, dims: Dims):
         super().__init__(config, dims)
+        self.epochs_seen = 0
         self.encoder, self.decoder = (
             nn.Linear(dims.n_genes, config.latent_dim),
             nn.Linear(config.latent_dim, dims.n_genes),
@@ -103,12 +107,16 @@ class Toy(GeneModel):
         prediction = self.decoder(self.encoder(batch.x))
         rows = batch.total if batch.total is not None else len(batch.x)
         mse = (prediction - batch.x).square().sum() / (rows * batch.x.shape[1])
-        if not self.training and self.config.sleep:
-            time.sleep(self.config.sleep)
-        if self.config.explode_at and progress >= 1.0:
-            self.epochs_seen = getattr(self, "epochs_seen", 0) + 1
-            mse = mse * (math.nan if self.epochs_seen >= self.config.explode_at else 1.0)
+        if not self.training:
+            self.epochs_seen += 1
+            self._misbehave()
+            mse = mse * (math.nan if self.epochs_seen == self.config.explode_at else 1.0)
         return Losses({"mse": mse}, {"mse": 1.0}, prediction, batch.x)
+
+    def _misbehave(self) -> None:
+        time.sleep(self.config.sleep)
+        if self.epochs_seen == self.config.die_at:  # counted in this process: it survives when it is resumed
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def embed(self, batch: Batch) -> Tensor:
         return self.encoder(batch.x)

@@ -1,0 +1,31 @@
+"""One small Ray session of two CPUs for all tests of this folder."""
+
+import pytest
+
+from gxsearch.search.sections import Resources
+
+
+@pytest.fixture(scope="session")
+def slots():
+    """Start Ray; return how many trials fit side by side."""
+    from gxsearch.search.launch import connected
+
+    with connected("local", Resources(cpus=1.0), cpus=2) as fit:
+        yield fit
+
+
+@pytest.fixture
+def run_search(slots, toy_table, tmp_path):
+    """Return a function that runs a search of the toy model and returns its folder."""
+    from gxsearch.search.deadline import Deadline
+    from gxsearch.search.opening import begin
+    from gxsearch.search.tuner import search
+
+    def run(spec, name="run", ticks=lambda: None):
+        opened = begin(spec, toy_table, slots // spec.resources.workers, tmp_path / name)
+        deadline = Deadline(spec.budget.time_s)
+        search(spec, opened.run, toy_table, opened.referee, slots=opened.slots, deadline=deadline, tick=ticks)
+        opened.close("done")
+        return opened.run
+
+    return run

@@ -1,0 +1,83 @@
+"""A search on Ray: the same trials as without it, side by side, in reused processes."""
+
+import pytest
+
+from gxsearch.results.ledger import events, trials
+from gxsearch.search.local import search_here
+from gxsearch.search.opening import begin
+
+pytestmark = pytest.mark.ray
+
+
+def told(run):
+    return [(t.number, t.params, t.state, t.best, t.best_epoch, len(t.history)) for t in trials(run.ledger)]
+
+
+def test_two_trials_at_once_repeat_themselves_and_really_run_side_by_side(toy_spec, run_search):
+    spec = toy_spec("space.model.sleep={choice: [0.01, 0.05]}")  # unlike paces, which the clock knows nothing of
+
+    first, second = run_search(spec, "a"), run_search(spec, "b")
+
+    assert told(first) == told(second)
+    order = [e["trial"] for e in events(first.ledger) if e["event"] == "epoch"]
+    switches = sum(a != b for a, b in zip(order, order[1:], strict=False))
+    assert switches > len(set(order)), "one trial after the other"
+
+
+def test_ray_gives_what_this_process_gives(toy_spec, toy_table, run_search, tmp_path):
+    spec = toy_spec("search.sampler=random", "stop=none")  # neither looks at other trials, so slots do not matter
+    opened = begin(spec, toy_table, 1, tmp_path / "here")
+    search_here(spec, opened.run, toy_table, opened.referee, lambda: None)
+    opened.close("done")
+
+    assert told(run_search(spec, "ray")) == told(opened.run)
+
+
+def test_hopeless_trials_end_alone(toy_spec, run_search):
+    spec = toy_spec("space.model.explode_at={choice: [0, 2]}", "space.model.fail={choice: [true, false]}")
+
+    run = run_search(spec)
+
+    states = {t.state for t in trials(run.ledger)}
+    assert {"diverged", "failed"} <= states
+    assert len(trials(run.ledger)) == 12
+    for trial in trials(run.ledger):
+        assert (run.trial(trial.number) / "error.txt").exists() == (trial.state == "failed")
+
+
+def test_a_lost_process_costs_its_trial_nothing(toy_spec, run_search):
+    spec = ("stop=none", "budget.trials=3", "budget.epochs=4")
+    calm = run_search(toy_spec(*spec), "calm")
+
+    run = run_search(toy_spec(*spec, "space.model.die_at=3"), "deadly")
+
+    assert [(t.state, t.best, len(t.history)) for t in trials(run.ledger)] == [
+        (t.state, t.best, len(t.history)) for t in trials(calm.ledger)
+    ]
+
+
+def test_a_time_budget_ends_the_search(toy_spec, run_search):
+    run = run_search(toy_spec("space.model.sleep=0.3", "budget.time=5s", "budget.trials=1000", "budget.epochs=200"))
+
+    assert "time budget" in {t.reason for t in trials(run.ledger)}
+    assert "running" not in {t.state for t in trials(run.ledger)}
+
+
+@pytest.mark.slow
+def test_two_ranks_give_the_losses_of_one(toy_spec, run_search):
+    spec = ("stop=none", "budget.trials=3", "budget.epochs=5")
+
+    one, two = run_search(toy_spec(*spec), "one"), run_search(toy_spec(*spec, "resources.workers=2"), "two")
+
+    for a, b in zip(trials(one.ledger), trials(two.ledger), strict=True):
+        assert a.params == b.params
+        assert [m["val/mse"] for m in b.history] == pytest.approx([m["val/mse"] for m in a.history], rel=1e-5)
+        assert [m["train/mse"] for m in b.history] == pytest.approx([m["train/mse"] for m in a.history], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_early_stopping_of_two_ranks_leaves_nobody_waiting(toy_spec, run_search):
+    run = run_search(toy_spec("resources.workers=2", "budget.trials=8"))
+
+    assert "stopped" in {t.state for t in trials(run.ledger)}
+    assert len(trials(run.ledger)) == 8

@@ -1,0 +1,194 @@
+"""The rules of a search, without Ray: the toy model's trials in this process, or results made up."""
+
+import json
+import math
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from gxsearch.errors import RunError
+from gxsearch.results.ledger import events, trials
+from gxsearch.results.run_dir import RunDir
+from gxsearch.search.local import search_here, single
+from gxsearch.search.opening import begin, reopen
+
+
+def run_here(spec, table, folder, slots=1):
+    opened = begin(spec, table, slots, folder)
+    search_here(spec, opened.run, table, opened.referee, lambda: None)
+    opened.close("done")
+    return opened.run
+
+
+def told(run):
+    return [(t.number, t.params, t.state, t.best, t.best_epoch, len(t.history)) for t in trials(run.ledger)]
+
+
+def journal(run) -> optuna.Study:
+    return optuna.load_study(study_name="toy", storage=JournalStorage(JournalFileBackend(str(run.journal))))
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes", "qmc"])
+@pytest.mark.parametrize("stop", ["asha", "hyperband", "median", "none"])
+def test_every_sampler_and_scheduler_gives_the_number_of_trials_asked_for(toy_spec, toy_table, tmp_path, sampler, stop):
+    rule = "none" if stop == "none" else f"{{{stop}: {{grace: 2}}}}"
+    spec = toy_spec(f"search.sampler={sampler}", f"stop={rule}", "budget.trials=7", "budget.epochs=4")
+
+    run = run_here(spec, toy_table, tmp_path / "run")
+
+    found = trials(run.ledger)
+    assert len(found) == 7
+    assert {t.state for t in found} <= {"complete", "stopped"}
+    assert stop != "none" or {t.state for t in found} == {"complete"}
+
+
+def test_a_grid_ends_when_every_point_was_tried(toy_spec, toy_table, tmp_path):
+    spec = toy_spec(
+        "search.sampler=grid", "space.train.lr={choice: [0.001, 0.01]}", "budget.epochs=3", "budget.trials=99"
+    )
+
+    run = run_here(spec, toy_table, tmp_path / "run")
+
+    found = {(t.params["model.latent_dim"], t.params["train.lr"]) for t in trials(run.ledger)}
+    assert len(found) == len(trials(run.ledger)) == 12
+
+
+def test_start_points_are_tried_first(toy_spec, toy_table, tmp_path):
+    spec = toy_spec("search.start=[{latent_dim: 3, lr: 0.002}, {latent_dim: 5}]", "budget.trials=3")
+
+    first, second, _ = trials(run_here(spec, toy_table, tmp_path / "run").ledger)
+
+    assert first.params == {"model.latent_dim": 3, "train.lr": 0.002}
+    assert second.params["model.latent_dim"] == 5
+
+
+def test_a_search_repeats_itself(toy_spec, toy_table, tmp_path):
+    first = run_here(toy_spec(), toy_table, tmp_path / "a")
+    second = run_here(toy_spec(), toy_table, tmp_path / "b")
+    other = run_here(toy_spec("search.seed=1"), toy_table, tmp_path / "c")
+
+    assert told(first) == told(second)
+    assert told(first) != told(other)
+
+
+def test_losses_that_are_not_finite_are_failures_to_the_study_and_never_win(toy_spec, toy_table, tmp_path):
+    spec = toy_spec("space.model.explode_at={choice: [0, 2]}", "stop=none")
+
+    run = run_here(spec, toy_table, tmp_path / "run")
+
+    states = {t.number: t.state for t in trials(run.ledger)}
+    exploded = [n for n, state in states.items() if state == "diverged"]
+    assert exploded and len(exploded) < len(states)
+    assert all(len(t.history) == 1 for t in trials(run.ledger) if t.number in exploded)
+    for trial in journal(run).trials:
+        expected = optuna.trial.TrialState.FAIL if trial.number in exploded else optuna.trial.TrialState.COMPLETE
+        assert trial.state == expected
+        assert trial.value is None or math.isfinite(trial.value)
+
+
+def test_a_fault_of_the_model_ends_its_trial_with_a_traceback_and_not_the_search(toy_spec, toy_table, tmp_path):
+    run = run_here(toy_spec("space.model.fail={choice: [true, false]}"), toy_table, tmp_path / "run")
+
+    failed = [t for t in trials(run.ledger) if t.state == "failed"]
+    assert failed and len(failed) < 12
+    assert "told to fail" in failed[0].reason
+    assert "RuntimeError" in (run.trial(failed[0].number) / "error.txt").read_text()
+
+
+def test_a_trial_is_judged_by_its_best_epoch_and_keeps_that_checkpoint(toy_spec, toy_table, tmp_path):
+    run = run_here(toy_spec("stop=none"), toy_table, tmp_path / "run")
+
+    for trial in trials(run.ledger):
+        values = [m["val/mse"] for m in trial.history]
+        assert trial.best == min(values) == values[trial.best_epoch - 1]
+        assert [p.name for p in run.checkpoints(trial.number).iterdir()] == [f"{trial.best_epoch:06d}"]
+
+
+def test_every_epoch_is_in_the_ledger_and_in_the_trial_folder(toy_spec, toy_table, tmp_path):
+    run = run_here(toy_spec(), toy_table, tmp_path / "run")
+
+    for trial in trials(run.ledger):
+        lines = (run.trial(trial.number) / "metrics.ndjson").read_text().splitlines()
+        assert [json.loads(line)["epoch"] for line in lines] == [m["epoch"] for m in trial.history]
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_a_search_cut_anywhere_and_reopened_ends_like_one_that_was_not(toy_spec, toy_table, tmp_path, slots):
+    whole = run_here(toy_spec(), toy_table, tmp_path / "whole", slots)
+    n_events = len(events(whole.ledger))
+
+    for cut in range(2, n_events - 1, 17):
+        run = RunDir(tmp_path / f"cut{cut}")
+        run.path.mkdir()
+        for name in ("run.json", "spec.yaml"):
+            (run.path / name).write_bytes((whole.path / name).read_bytes())
+        lines = whole.ledger.read_bytes().split(b"\n")[:cut]
+        run.ledger.write_bytes(b"\n".join(lines) + b"\n" + b'{"seq": 9')  # and a line torn by the crash
+
+        opened = reopen(run, {})
+        search_here(opened.spec, run, opened.table, opened.referee, lambda: None)
+        opened.close("done")
+
+        assert told(run) == told(whole), f"cut after {cut} of {n_events} events"
+
+
+def test_more_trials_can_be_asked_for_when_a_search_is_reopened(toy_spec, toy_table, tmp_path):
+    run = run_here(toy_spec("budget.trials=4"), toy_table, tmp_path / "run")
+    before = told(run)
+
+    opened = reopen(run, {"trials": 9})
+    search_here(opened.spec, run, opened.table, opened.referee, lambda: None)
+    opened.close("done")
+
+    assert told(run)[:4] == before
+    assert len(told(run)) == 9
+
+
+def test_two_processes_cannot_run_one_search(toy_spec, toy_table, tmp_path):
+    opened = begin(toy_spec(), toy_table, 1, tmp_path / "run")
+
+    with pytest.raises(RunError, match="E605.*another process"):
+        reopen(opened.run, {})
+
+
+def test_an_existing_folder_is_refused(toy_spec, toy_table, tmp_path):
+    (tmp_path / "run").mkdir()
+
+    with pytest.raises(RunError, match="E603.*exists already"):
+        begin(toy_spec(), toy_table, 1, tmp_path / "run")
+
+
+def test_changed_data_are_refused_on_resume(toy_spec, toy_table, tmp_path):
+    run = run_here(toy_spec("budget.trials=2"), toy_table, tmp_path / "run")
+    run.run.write_text(run.run.read_text().replace(toy_table.facts["sha256"], "0" * 64))
+
+    with pytest.raises(RunError, match="E604"):
+        reopen(run, {"trials": 3})
+
+
+def test_a_time_budget_ends_the_running_trials_where_they_are(toy_spec, toy_table, tmp_path):
+    opened = begin(toy_spec(), toy_table, 2, tmp_path / "run")
+    referee = opened.referee
+    for _ in range(2):
+        referee.create()
+        referee.advance()
+    referee.result(0, {"epoch": 1, "best": 0.5, "best_epoch": 1, "val/mse": 0.5, "time/epoch_s": 0.1})
+
+    referee.cut("time budget")
+
+    opened.close("done")
+    assert referee.done
+    assert [(t.state, t.reason, len(t.history)) for t in trials(opened.run.ledger)] == [
+        ("stopped", "time budget", 1),
+        ("stopped", "time budget", 0),
+    ]
+
+
+def test_one_training_takes_given_settings_then_a_start_point_then_defaults(toy_spec):
+    spec = toy_spec("search.start=[{latent_dim: 3}]")
+
+    assert single(spec, {"model.latent_dim": 5}, 1).space.fixed["model.latent_dim"] == 5
+    assert single(spec, None, 1).space.fixed["model.latent_dim"] == 3
+    assert "train.lr" not in single(spec, None, 1).space.fixed
