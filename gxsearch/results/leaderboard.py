@@ -53,7 +53,9 @@ def table(run: RunDir) -> pd.DataFrame:
     rows.sort(key=lambda row: _place(row[objective.metric], objective))  # stable: a trial goes before its equal
     rows += [_trial_row(trial, objective, None) for trial in found if trial.number not in ranks]
     frame = pd.DataFrame(rows, columns=_columns(found, controls, objective))
-    return frame.astype({"rank": "Int64", "best_epoch": "Int64", "epochs": "Int64"})
+    whole = {name for trial in found for name, value in trial.params.items() if type(value) is int}
+    whole -= {name for trial in found for name, value in trial.params.items() if type(value) is not int}
+    return frame.astype(dict.fromkeys(["rank", "best_epoch", "epochs", *sorted(whole)], "Int64"))
 
 
 def write(run: RunDir) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import re
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -40,6 +41,27 @@ def script_hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
+def scripts() -> dict[str, Markup | str]:
+    """Return plotly.js, the driver that draws the figures, and the policy that lets these two run and nothing else."""
+    from plotly.offline import get_plotlyjs
+
+    library, driver = get_plotlyjs(), resource("report.js")
+    assert "</script" not in library + driver
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src {script_hash(library)}"
+    policy += f" {script_hash(driver)}"
+    return {"library": Markup(library), "driver": Markup(driver), "policy": policy}  # noqa: S704 - neither has data
+
+
+def style(name: str) -> Markup:
+    """Return a style sheet of ours for the inside of a style element."""
+    return Markup(resource(name))  # noqa: S704 - it has no data
+
+
+def resource(name: str) -> str:
+    """Return the text of a file beside the templates."""
+    return files("gxsearch.results").joinpath("templates", name).read_text()
+
+
 def plain(text: Any) -> str:
     """Return text as plotly shows it as it is: plotly reads a little HTML in labels."""
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -57,6 +79,13 @@ def number(value: Any, digits: int = 4) -> str:
         mantissa, exponent = f"{value:.{digits - 2}e}".split("e")
         return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
     return f"{value:.{max(digits - 1 - math.floor(math.log10(abs(value))), 0) if value else 0}f}"
+
+
+def short(value: Any) -> str:
+    """Return a number to three significant digits, without the zeros that say nothing: a setting, a tick."""
+    if not isinstance(value, float) or not 1e-3 <= abs(value) < 1e5:
+        return number(value, 3)
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def seconds(value: float) -> str:

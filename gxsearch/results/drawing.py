@@ -1,0 +1,174 @@
+"""Drawing: plotly figures from the data of `plots` and `maps`; no text of a stranger is read as markup."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from gxsearch.results import palette
+from gxsearch.results.leaderboard import Objective
+from gxsearch.results.page import number, plain, short
+from gxsearch.results.plots import BOLD, STATES, Level, Parallel, option, steps
+from gxsearch.results.study import Importance
+
+
+def history(frame: pd.DataFrame, level: Level) -> go.Figure:
+    """Draw trials by number, one series a state, and a step line of the best so far."""
+    figure = blank("trial, in the order of their start", plain(level.title), height=380)
+    best = frame.dropna(subset="best")
+    line = {"color": palette.INK, "width": 1.5, "shape": "hv"}
+    figure.add_scatter(x=best["number"], y=level.clip(best["best"]), mode="lines", line=line, name="best so far")
+    for state in STATES:
+        part = frame[frame["state"] == state]
+        if part.empty:
+            continue
+        color, symbol = palette.STATES[state]
+        marker = {"color": color, "symbol": symbol, "size": 8, "line": {"width": 1.4, "color": color}}
+        text = [
+            f"trial {n}: {number(v) or 'no value'}, {state}" for n, v in zip(part["number"], part["value"], strict=True)
+        ]
+        figure.add_scatter(
+            x=part["number"],
+            y=level.clip(part["value"]),
+            mode="markers",
+            marker=marker,
+            name=state,
+            hovertext=text,
+            cliponaxis=False,
+        )
+    return _with_level(figure, level)
+
+
+def curves(frame: pd.DataFrame, level: Level) -> go.Figure:
+    """Draw all trials faint in one series, and the best ones bold."""
+    figure = blank("epoch", plain(level.title), height=380)
+    faint = frame[~(frame["rank"] <= BOLD)]
+    xs, ys = _joined(faint)
+    line = {"color": palette.FAINT, "width": 1}
+    figure.add_scatter(x=xs, y=ys, mode="lines", line=line, name="other trials", hoverinfo="skip", opacity=0.7)
+    for rank, part in reversed(list(frame[frame["rank"] <= BOLD].groupby("rank"))):
+        color, trial = palette.RANKS[int(rank) - 1], part["trial"].iloc[0]
+        told = zip(part["epoch"], part["value"], strict=True)
+        figure.add_scatter(
+            x=part["epoch"], y=part["value"], mode="lines+markers", name=f"trial {trial}", legendrank=rank,
+            line={"color": color, "width": 2.2}, marker={"size": 4},
+            hovertext=[f"trial {trial}, epoch {epoch}: {number(value)}" for epoch, value in told],
+        )  # fmt: skip
+    return _with_level(figure, level)
+
+
+def bars(found: Importance) -> go.Figure:
+    """Draw the settings' shares as bars, the largest at the top."""
+    names, shares = list(found.shares)[::-1], list(found.shares.values())[::-1]
+    figure = blank("share of importance for being among the best tenth", "", height=90 + 30 * len(names))
+    figure.add_bar(
+        x=shares, y=[plain(name) for name in names], orientation="h", marker={"color": palette.BLUE}, width=0.6,
+        text=[f"{share:.0%}" for share in shares], textposition="outside", cliponaxis=False, hoverinfo="skip",
+    )  # fmt: skip
+    figure.update_xaxes(range=[0, 1.1 * max(shares, default=1)], tickformat=".0%")
+    figure.update_yaxes(showgrid=False, automargin=True)
+    return figure.update_layout(showlegend=False)
+
+
+def parallel(data: Parallel, objective: Objective) -> go.Figure:
+    """Draw a line a trial through its settings, the best in color; a gap where a setting was not active."""
+    figure = blank("", "", height=400)
+    for rank, row in reversed(list(enumerate(data.lines.to_dict("records"), 1))):
+        bold = rank <= BOLD
+        color = palette.RANKS[rank - 1] if bold else palette.FAINT
+        name = f"trial {row['trial']}: {number(row['value'])}"
+        figure.add_scatter(
+            x=list(range(len(data.axes))), y=[row[axis.name] for axis in data.axes], mode="lines+markers",
+            line={"color": color, "width": 2.4 if bold else 1}, marker={"size": 6 if bold else 3},
+            opacity=1 if bold else 0.6, name=name,
+            showlegend=bold, legendrank=rank, hovertext=plain(f"{name} {objective.metric}"),
+        )  # fmt: skip
+    for i, axis in enumerate(data.axes):
+        figure.add_shape(type="line", x0=i, x1=i, y0=0, y1=1, line={"color": palette.INK, "width": 1}, layer="below")
+        for where, text in axis.ticks.items():
+            _note(figure, i, where, text, xanchor="left", xshift=5)
+    _settings_axis(figure, [axis.name for axis in data.axes])
+    return figure
+
+
+def slice_(frame: pd.DataFrame, name: str, domain: dict[str, Any], level: Level) -> go.Figure:
+    """Draw the objective over one setting, by state."""
+    figure = blank(plain(name), plain(level.objective.metric), height=280)
+    choice = domain["kind"] == "choice"
+    for state, part in frame.groupby("state", sort=True):
+        color, symbol = palette.STATES[state]
+        settings = [plain(option(value)) for value in part["drawn"]] if choice else part["drawn"]
+        figure.add_scatter(
+            x=settings, y=level.clip(part["value"]), mode="markers", name=state,
+            marker={"color": color, "symbol": symbol, "size": 7, "opacity": 0.85}, cliponaxis=False,
+            hovertext=[f"trial {t}: {number(v)}" for t, v in zip(part["trial"], part["value"], strict=True)],
+        )  # fmt: skip
+    figure.update_layout(showlegend=False)
+    if choice:
+        figure.update_xaxes(type="category", categoryarray=[plain(option(value)) for value in domain["options"]])
+        return _with_level(figure, level, label=False)
+    marks = {value: short(value) for value in steps(domain)}
+    figure.update_xaxes(
+        type="log" if domain.get("log") else "linear", tickvals=list(marks), ticktext=list(marks.values())
+    )
+    return _with_level(figure, level, label=False)
+
+
+def blank(x: str, y: str, *, height: int) -> go.Figure:
+    """Return an empty figure in the common look."""
+    figure = go.Figure()
+    axis = {
+        "gridcolor": palette.GRID, "zeroline": False, "linecolor": palette.FAINT, "ticks": "outside",
+        "tickcolor": palette.FAINT, "title": {"font": {"size": 12}, "standoff": 8}, "automargin": True,
+    }  # fmt: skip
+    figure.update_layout(
+        template="none", height=height, font={"family": palette.FONT, "size": 12, "color": palette.INK},
+        margin={"l": 56, "r": 12, "t": 8, "b": 44}, hovermode="closest", dragmode=False,
+        paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "xanchor": "left", "font": {"size": 12}},
+        hoverlabel={"bgcolor": "white", "font": {"family": palette.FONT, "color": palette.INK}},
+    )  # fmt: skip
+    figure.update_xaxes(**axis, title_text=x)
+    figure.update_yaxes(**axis, title_text=y)
+    figure.update_traces(hoverinfo="text")
+    return figure
+
+
+def _with_level(figure: go.Figure, level: Level, *, label: bool = True) -> go.Figure:
+    figure.update_yaxes(range=[level.low, level.high])
+    figure.update_traces(hoverinfo="text", selector={"type": "scatter", "hoverinfo": None})
+    if level.baseline is not None and level.low <= level.baseline[1] <= level.high:
+        name, value = level.baseline
+        figure.add_hline(y=value, line={"color": palette.GREEN, "width": 1.2, "dash": "dash"}, layer="below")
+        if label:
+            _note(figure, 1, value, f"{name} {number(value)}", palette.GREEN, xref="paper", xanchor="right", yshift=9)
+    return figure
+
+
+def _joined(frame: pd.DataFrame) -> tuple[list, list]:
+    """Return the curves of many trials as one series with gaps."""
+    xs, ys = [], []
+    for _, part in frame.groupby("trial"):
+        xs += [*part["epoch"].tolist(), None]
+        ys += [*part["value"].tolist(), None]
+    return xs, ys
+
+
+def _settings_axis(figure: go.Figure, names: list[str]) -> None:
+    words = [plain(name.partition(".")[2] or name) for name in names]
+    figure.update_xaxes(
+        tickvals=list(range(len(names))), ticktext=words, ticklabeloverflow="allow",
+        range=[-0.15, len(names) - 0.5], showgrid=False, ticks="",
+        linecolor="rgba(0,0,0,0)", tickfont={"size": 12},
+    )  # fmt: skip
+    figure.update_yaxes(visible=False, range=[-0.06, 1.06])
+    figure.update_layout(margin={"l": 12})
+
+
+def _note(figure: go.Figure, x: float, y: float, text: str, color: str = palette.INK, **more: Any) -> None:
+    look = {"size": 11, "color": color}
+    figure.add_annotation(
+        x=x, y=y, text=plain(text), showarrow=False, font=look, bgcolor="rgba(255,255,255,.75)", borderpad=1, **more
+    )

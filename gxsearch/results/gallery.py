@@ -1,0 +1,160 @@
+"""Gallery: the pictures of a report, interactive or static, each with a caption that says what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anndata
+from markupsafe import Markup
+
+from gxsearch.results import leaderboard, maps, page, palette, plots
+from gxsearch.results.leaderboard import Objective
+from gxsearch.results.run_dir import RunDir
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+SLICES = 4
+COLUMNS = 4
+"""Columns that maps are colored by, at most."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the report: its plotly JSON, or its SVG; and a caption that says what it shows."""
+
+    name: str
+    caption: str
+    height: int = 0
+    data: Markup = Markup()
+    image: str = ""
+
+
+@dataclass(frozen=True)
+class ColoredMaps:
+    """Maps of rows colored by one column, and their common legend of (name, color, sign)."""
+
+    column: str
+    pictures: list[Picture]
+    legend: list[tuple[str, str, str]]
+
+
+class Easel:
+    """Makes pictures one way for the whole report: interactive, or static."""
+
+    def __init__(self, run: RunDir, *, static: bool):
+        self.static, self.importance = static, plots.importance_data(run)
+        self._made = 0
+
+    def picture(self, figure: Callable[[], go.Figure], image: Callable[[Any], str], caption: str) -> Picture:
+        """Return a figure as the report wants it; `image` draws the same with the module `static`."""
+        self._made += 1
+        name = f"figure-{self._made}"
+        if self.static:
+            from gxsearch.results import static
+
+            return Picture(name, caption, image=image(static))
+        drawn = figure()
+        return Picture(name, caption, drawn.layout.height, page.script_data(drawn.to_json()))
+
+
+def search(easel: Easel, run: RunDir) -> list[Picture]:
+    """Return history, learning curves, importance and parallel coordinates, as far as there is something to show."""
+    level, objective = plots.level(run), Objective.of(run)
+    history, curves = plots.history_data(run), plots.curves_data(run)
+    parallel = plots.parallel_data(run, easel.importance)
+    found = [
+        easel.picture(
+            lambda: plots.history_figure(run),
+            lambda static: static.history(history, level),
+            "Every trial at its best epoch, and the best so far. Trials without a value, or far worse than the rest, "
+            "are drawn at the bad edge.",
+        ),
+        easel.picture(
+            lambda: plots.curves_figure(run),
+            lambda static: static.curves(curves, level),
+            f"{objective.metric} on held-out data after each epoch; the best {plots.BOLD} trials bold.",
+        ),
+    ]
+    if easel.importance.shares:
+        rough = f" From {easel.importance.n_trials} trials; under 50 this is rough." * (easel.importance.n_trials < 50)
+        found.append(
+            easel.picture(
+                lambda: plots.importance_figure(run),
+                lambda static: static.bars(easel.importance),
+                f"What decides whether a trial is among the best tenth (PED-ANOVA).{rough}",
+            )
+        )
+    if len(parallel.axes) > 1 and len(parallel.lines):
+        found.append(
+            easel.picture(
+                lambda: plots.parallel_figure(run),
+                lambda static: static.parallel(parallel),
+                f"Settings of the best {len(parallel.lines)} trials, one line each, the best {plots.BOLD} in color; "
+                "axes go from the low to the high end of what was searched.",
+            )
+        )
+    return found
+
+
+def slices(easel: Easel, run: RunDir) -> list[Picture]:
+    """Return the objective over each of the most important settings."""
+    domains, level = run.facts()["space_domains"], plots.level(run)
+    names = easel.importance.first(list(domains), SLICES) if leaderboard.ranked(run) else []
+    return [
+        easel.picture(
+            lambda name=name: plots.slice_figure(run, name),
+            lambda static, name=name: static.slice_(plots.slice_data(run, name), name, domains[name], level),
+            name,
+        )
+        for name in names
+    ]
+
+
+def too_few(easel: Easel) -> str:
+    """Say why there is no picture of importance; nothing where there is one."""
+    found = easel.importance
+    if found.shares:
+        return ""
+    if found.enough:
+        return "Importance of settings: none can be told, for all trials did equally well."
+    return f"Importance of settings: too few trials ({found.n_trials} of at least 10 that ended well)."
+
+
+def row_maps(easel: Easel, run: RunDir, model: str) -> list[ColoredMaps]:
+    """Return maps of the vectors and of principal components, by column; none where nothing was embedded."""
+    if not run.embeddings.exists():
+        return []
+    adata = anndata.read_h5ad(run.embeddings)
+    found = maps.row_maps(run, adata, model)
+    colored = maps.columns(found[0].points)[:COLUMNS] if found else []
+    return [_colored(easel, found, column) for column in colored]
+
+
+def _colored(easel: Easel, found: list[maps.RowMap], column: str) -> ColoredMaps:
+    pictures = []
+    for one in found:
+        score = f", silhouette {one.silhouettes[column]:.2f}" if column in one.silhouettes else ""
+        drawn = f"; {len(one.points):,} of {one.n_rows:,} rows drawn" if len(one.points) < one.n_rows else ""
+        pictures.append(
+            easel.picture(
+                lambda one=one: maps.row_figure(one, column),
+                lambda static, one=one: static.rows(one, column),
+                f"{one.title}{score}{drawn}",
+            )
+        )
+    points = found[0].points[column]
+    looks = {} if maps.is_number(points) else palette.styles(points.to_numpy())
+    legend = [(name, color, palette.SHAPES[shape]) for name, (color, shape) in looks.items()]
+    return ColoredMaps(column, pictures, legend)
+
+
+def gene_map(easel: Easel, run: RunDir, model: str) -> Picture | None:
+    """Return the map of gene vectors; None where there are none."""
+    found = maps.gene_map(anndata.read_h5ad(run.embeddings), model) if run.embeddings.exists() else None
+    if found is None:
+        return None
+    caption = f"Gene vectors by their two main components; the {maps.NAMED} most variable genes named."
+    return easel.picture(lambda: maps.gene_figure(found), lambda static: static.genes(found), caption)

@@ -1,0 +1,40 @@
+"""Palette: colors that color-blind readers tell apart, and the look that all figures share."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222",
+)  # fmt: skip
+CATEGORIES = (BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, BLACK, "#9A8B00")
+"""Okabe and Ito 2008, their yellow darkened: it would not be seen on white."""
+SHAPES = {"circle": "●", "diamond": "◆", "triangle-up": "▲", "square": "■", "cross": "✚"}
+MARKS = {"circle": "o", "diamond": "D", "triangle-up": "^", "square": "s", "cross": "P"}
+"""The shapes as matplotlib calls them."""
+RANKS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE)
+STATES = {
+    "complete": (BLUE, "circle"),
+    "stopped": ("#7A8794", "circle-open"),
+    "interrupted": ("#7A8794", "square-open"),
+    "running": (SKY, "diamond-open"),
+    "diverged": (VERMILION, "triangle-up"),
+    "failed": (VERMILION, "x"),
+}
+FAINT, GRID, INK, MISSING = "#B8C0C8", "#E8EBEE", "#1F2933", "#B8B8B8"
+SCALE = "Cividis"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+MOST = len(CATEGORIES) * len(SHAPES)
+
+
+def styles(labels: np.ndarray) -> dict[str, tuple[str, str]]:
+    """Return a color and a shape per label; the rarest labels beyond 40 share one gray.
+
+    The colors go round first, so that up to eight labels differ by color alone.
+    """
+    names, times = np.unique(labels.astype(str), return_counts=True)
+    kept = set(names[np.argsort(-times, kind="stable")[:MOST]].tolist())
+    looks = itertools.product(SHAPES, CATEGORIES)
+    return {name: next(looks)[::-1] if name in kept else (MISSING, "circle") for name in names.tolist()}

@@ -1,0 +1,179 @@
+"""Static: the pictures of a report as SVG, drawn by matplotlib from the same data as the interactive ones."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gxsearch.results import palette
+from gxsearch.results.maps import GeneMap, RowMap, is_number
+from gxsearch.results.page import number
+from gxsearch.results.plots import BOLD, STATES, Level, Parallel, place, ticks
+from gxsearch.results.study import Importance
+
+_LOOK = {
+    "svg.hashsalt": "gxsearch",  # the same data gives the same bytes
+    "svg.fonttype": "path",
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": palette.FAINT,
+    "axes.labelcolor": palette.INK,
+    "xtick.color": palette.INK,
+    "ytick.color": palette.INK,
+}
+
+
+def history(frame: pd.DataFrame, level: Level) -> str:
+    """Draw trials by number, by state, and the best so far."""
+    with mpl.rc_context(_LOOK):
+        figure, axes = _blank("trial, in the order of their start", level.title)
+        best = frame.dropna(subset="best")
+        steps = {"where": "post", "color": palette.INK, "lw": 1.2, "label": "best so far"}
+        axes.step(best["number"], level.clip(best["best"]), **steps)
+        for state in STATES:
+            part = frame[frame["state"] == state]
+            if len(part):
+                _points(axes, part["number"], level.clip(part["value"]), state)
+        return _svg(figure, _with_level(axes, level))
+
+
+def curves(frame: pd.DataFrame, level: Level) -> str:
+    """Draw the objective over the epochs, the best trials bold."""
+    with mpl.rc_context(_LOOK):
+        figure, axes = _blank("epoch", level.title)
+        for trial, part in frame[~(frame["rank"] <= BOLD)].groupby("trial"):
+            axes.plot(part["epoch"], part["value"], color=palette.FAINT, lw=0.8, alpha=0.7, gid=f"trial-{trial}")
+        for rank, part in frame[frame["rank"] <= BOLD].groupby("rank"):
+            name = f"trial {part['trial'].iloc[0]}"
+            axes.plot(part["epoch"], part["value"], "o-", color=palette.RANKS[int(rank) - 1], lw=1.8, ms=3, label=name)
+        return _svg(figure, _with_level(axes, level))
+
+
+def bars(found: Importance) -> str:
+    """Draw the settings' shares."""
+    with mpl.rc_context(_LOOK):
+        names = list(found.shares)[::-1]
+        figure, axes = _blank("share of importance for being among the best tenth", "", height=1 + 0.3 * len(names))
+        drawn = axes.barh(names, [100 * found.shares[name] for name in names], color=palette.BLUE, height=0.6)
+        axes.bar_label(drawn, fmt="%.0f %%", padding=3)
+        axes.set_xticks([])
+        return _svg(figure, axes)
+
+
+def parallel(data: Parallel) -> str:
+    """Draw a line a trial through its settings."""
+    with mpl.rc_context(_LOOK):
+        figure, axes = _blank("", "", height=3.8)
+        for rank, row in reversed(list(enumerate(data.lines.to_dict("records"), 1))):
+            bold = rank <= BOLD
+            look = {"color": palette.RANKS[rank - 1] if bold else palette.FAINT, "lw": 1.8 if bold else 0.7}
+            name = f"trial {row['trial']}: {number(row['value'])}" if bold else None
+            axes.plot([row[axis.name] for axis in data.axes], "o-", ms=3, label=name, **look)
+        for i, axis in enumerate(data.axes):
+            axes.axvline(i, color=palette.INK, lw=0.8, zorder=0)
+            for where, text in axis.ticks.items():
+                axes.annotate(text, (i, where), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.set_xticks(range(len(data.axes)), [axis.name.partition(".")[2] for axis in data.axes])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+        return _svg(figure, axes, reverse=True)
+
+
+def slice_(frame: pd.DataFrame, name: str, domain: dict[str, Any], level: Level) -> str:
+    """Draw the objective over one setting."""
+    with mpl.rc_context(_LOOK):
+        figure, axes = _blank(name, level.objective.metric, width=3.2, height=2.8)
+        for state, part in frame.groupby("state", sort=True):
+            _points(
+                axes, [place(domain, value) for value in part["drawn"]], level.clip(part["value"]), state, label=False
+            )
+        axes.set_xticks(list(ticks(domain)), list(ticks(domain).values()))
+        axes.set_xlim(-0.05, 1.05)
+        return _svg(figure, _with_level(axes, level, label=False))
+
+
+def rows(found: RowMap, column: str) -> str:
+    """Draw rows colored by a column; the legend is the page's."""
+    with mpl.rc_context(_LOOK):
+        figure, axes = _plane(found.axes)
+        size = 14 if len(found.points) <= 400 else 5
+        if is_number(found.points[column]):
+            _scale(figure, axes, found.points, column, size=size, label=column)
+        else:
+            for name, (color, shape) in palette.styles(found.points[column].to_numpy()).items():
+                part = found.points[found.points[column].astype(str) == name]
+                mark = palette.MARKS[shape]
+                axes.scatter(part["x"], part["y"], s=size, c=color, marker=mark, lw=0, alpha=0.8, rasterized=True)
+        return _svg(figure, axes)
+
+
+def genes(found: GeneMap) -> str:
+    """Draw genes colored by their mean, a few of them named."""
+    with mpl.rc_context(_LOOK):
+        figure, axes = _plane(found.axes)
+        _scale(figure, axes, found.points, "mean", size=8, label="mean in training rows")
+        for row in found.points[found.points["named"]].itertuples():
+            axes.annotate(row.name, (row.x, row.y), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=8)
+        return _svg(figure, axes)
+
+
+def _blank(x: str, y: str, *, width: float = 6.0, height: float = 3.6) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    return figure, axes
+
+
+def _plane(names: tuple[str, str]) -> tuple[Figure, Axes]:
+    figure, axes = _blank(*names, width=5.4, height=4.0)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    return figure, axes
+
+
+def _points(axes: Axes, x: pd.Series, y: pd.Series, state: str, *, label: bool = True) -> None:
+    color, symbol = palette.STATES[state]
+    mark = {"x": "x"}.get(symbol) or palette.MARKS.get(symbol.removesuffix("-open"), "o")
+    face = "none" if symbol.endswith("-open") else color
+    colors = {"c": color} if mark == "x" else {"facecolors": face, "edgecolors": color}
+    axes.scatter(x, y, s=24, marker=mark, lw=1.1, label=state if label else None, zorder=3, clip_on=False, **colors)
+
+
+def _scale(figure: Figure, axes: Axes, points: pd.DataFrame, column: str, *, size: float, label: str) -> None:
+    look = {"cmap": "cividis", "lw": 0, "rasterized": True}
+    drawn = axes.scatter(points["x"], points["y"], s=size, c=points[column].astype(float), **look)
+    figure.colorbar(drawn, ax=axes, label=label, shrink=0.7)
+
+
+def _with_level(axes: Axes, level: Level, *, label: bool = True) -> Axes:
+    axes.set_ylim(level.low, level.high)
+    axes.grid(axis="y", color=palette.GRID, lw=0.8)
+    axes.set_axisbelow(True)
+    if level.baseline is not None and level.low <= level.baseline[1] <= level.high:
+        name, value = level.baseline
+        axes.axhline(value, color=palette.GREEN, lw=1, ls="--", label=f"{name} {number(value)}" if label else None)
+    return axes
+
+
+def _svg(figure: Figure, axes: Axes, *, reverse: bool = False) -> str:
+    """Return the figure as base64 of SVG; text becomes outlines, so that no name is markup."""
+    handles, labels = axes.get_legend_handles_labels()
+    handles, labels = (handles[::-1], labels[::-1]) if reverse else (handles, labels)
+    if labels:
+        columns = min(len(labels), max(1, math.floor(60 / np.mean([len(label) + 4 for label in labels]))))
+        above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+        axes.legend(handles, labels, ncols=columns, frameon=False, fontsize=8, **above)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=150)
+    return base64.b64encode(buffer.getvalue()).decode()

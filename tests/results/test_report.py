@@ -1,0 +1,217 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import anndata
+import numpy as np
+import pytest
+from synthetic_run import write_run
+
+from gxsearch.results import embed, page, report
+from gxsearch.results.ledger import Ledger
+from gxsearch.results.run_dir import write_atomic
+from gxsearch.results.verdict import verdict, wall_seconds
+
+EVIL = "</script><img src=x onerror=alert(1)><script>alert(2)</script>\"'&lt;b>=1"
+
+
+class Page(HTMLParser):
+    """Every element with its attributes' names, and the text outside of scripts and styles."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.elements, self.text, self.data, self._inside = [], "", [], ""
+        self.attributes = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, tuple(name for name, _ in attrs)))
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        self._inside = tag
+
+    def handle_endtag(self, tag):
+        self._inside = ""
+
+    def handle_data(self, data):
+        if self._inside == "script":
+            self.data.append(data)
+        elif self._inside != "style":
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def written(finished, table):
+    embed.embeddings(finished, table)
+    _two_dimensions(finished)
+    return report.write(finished).read_text()
+
+
+def _two_dimensions(run):
+    """Cut the vectors to two dimensions: a UMAP takes long to compile."""
+    adata = anndata.read_h5ad(run.embeddings)
+    adata.obsm["X_fe"] = np.ascontiguousarray(adata.obsm["X_fe"][:, :2])
+    adata.write_h5ad(run.embeddings)
+
+
+def test_the_verdict_comes_first_and_names_trial_value_baseline_and_states(written, finished):
+    text = " ".join(Page(written).text.split())
+
+    assert text.index("Trial 1 is best: val/entry_mse is") < text.index("Leaderboard")
+    assert "The best baseline, gene mean, does better without any search: 0.5000" in text
+    assert "Of 7 trials, 3 complete, 1 diverged, 1 failed, 1 interrupted, 1 stopped early" in text
+    assert "1 trial came to nothing: OOM" in text and "too few trials (4 of at least 10" in text
+    assert "model.sample_dim" in text and finished.facts()["data"]["sha256"] in text
+
+
+def test_the_page_asks_for_nothing_from_the_network(written):
+    found = Page(written)
+
+    assert not [a for a in found.attributes if a[1] in ("src", "href") and not a[2].startswith("data:")]
+    assert not {"link", "iframe", "object", "form"} & {tag for tag, _ in found.elements}
+    policy = next(value for tag, name, value in found.attributes if tag == "meta" and "default-src" in (value or ""))
+    assert policy.startswith("default-src 'none'") and "unsafe-eval" not in policy
+    assert "'unsafe-inline'" not in policy.split("script-src")[1]
+
+
+def test_the_policy_allows_the_two_scripts_that_are_there(written):
+    scripts = re.findall(r"<script>(.*?)</script>", written, re.S)
+
+    assert len(scripts) == 2
+    assert all(page.script_hash(script).replace("'", "&#39;") in written for script in scripts)
+
+
+def test_every_figure_s_data_is_json_with_something_to_draw(written):
+    figures = re.findall(r'<script type="application/json">(.*?)</script>', written, re.S)
+
+    assert len(figures) >= 9
+    assert all(json.loads(figure)["data"] for figure in figures)
+
+
+def test_a_static_report_has_pictures_and_no_script(own, table):
+    embed.embeddings(own, table)
+    _two_dimensions(own)
+
+    found = Page(report.write(own, static=True).read_text())
+
+    assert "script" not in {tag for tag, _ in found.elements}
+    assert [tag for tag, _ in found.elements].count("img") >= 9
+    assert own.report.stat().st_size < 2_000_000
+
+
+def _evil_run(path, name, table):
+    """Return a run in which every name that a stranger may choose is `name`."""
+    facts = {**table.facts, "source": name, "warnings": [name], "classes": {name: 60}}
+    domains = {
+        f"model.{name}": {"kind": "choice", "options": [name, "b"]},
+        "train.lr": {"kind": "float", "low": 0, "high": 1},
+    }
+    run = write_run(path, facts, name=name, notes=[name], space={"fixed": {"model.x": name}}, model="not-installed")
+    changed = {"name": name, "command": name, "versions": {name: name}, "space_domains": domains, "id": name}
+    write_atomic(run.run, json.dumps(run.facts() | changed).encode())
+    ledger = Ledger(run.ledger)
+    for number in range(12):
+        params = {f"model.{name}": (name, "b")[number % 2], "train.lr": number / 12}
+        ledger.append("trial_created", trial=number, params=params, seed=0)
+        metrics = {"val/entry_mse": float(number), f"val/{name}": 1.0, "best": float(number), "best_epoch": 1}
+        ledger.append("epoch", trial=number, epoch=1, metrics=metrics)
+        end = {"epochs": 1, "best": float(number), "best_epoch": 1, "reason": name, "seconds": 1.0}
+        ledger.append("trial_ended", trial=number, state="failed" if number == 11 else "complete", **end)
+    ledger.close()
+    write_atomic(run.spec, f"name: {name}".encode())
+    rows = [{"name": name, "val/entry_mse": 1.5, f"test/{name}": 1.0}]
+    write_atomic(run.baselines, json.dumps(rows).encode())
+    run.results.mkdir(exist_ok=True)
+    _evil_embeddings(name).write_h5ad(run.embeddings)
+    return run
+
+
+def _evil_embeddings(name):
+    draw = np.random.default_rng(0)
+    key = name.replace("/", "")  # AnnData allows no slash in a column's name
+    adata = anndata.AnnData(
+        obs={key: [name, "b"] * 10, "age": draw.uniform(size=20)}, var={"mean": np.ones(5), "variance": np.arange(5.0)}
+    )
+    adata.obs_names, adata.var_names = [f"{name}{i}" for i in range(20)], [f"{name}{i}" for i in range(5)]
+    adata.obsm["X_not-installed"], adata.obsm["X_pca"] = draw.normal(size=(2, 20, 2))
+    adata.varm["not-installed"] = draw.normal(size=(5, 3))
+    return adata
+
+
+@pytest.mark.parametrize("static", [False, True])
+def test_hostile_names_add_no_element_and_no_attribute(tmp_path, table, static):
+    evil = Page(report.write(_evil_run(tmp_path / "a", EVIL, table), static=static).read_text())
+    tame = Page(report.write(_evil_run(tmp_path / "b", "plain", table), static=static).read_text())
+
+    assert evil.elements == tame.elements
+    assert EVIL in evil.text
+    assert not [name for _, name, _ in evil.attributes if name.startswith("on")]
+
+
+def test_plotly_gets_no_markup_of_a_stranger(tmp_path, table):
+    html = report.write(_evil_run(tmp_path / "a", EVIL, table)).read_text()
+
+    figures = re.findall(r'<script type="application/json">(.*?)</script>', html, re.S)
+    texts = [text for figure in figures for text in _texts(json.loads(figure))]
+    assert any("&lt;img" in text for text in texts)
+    assert not [text for text in texts if "<" in text]
+
+
+def _texts(value):
+    if isinstance(value, str):
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(item)
+
+
+def test_a_run_in_which_nothing_worked_has_a_report_that_says_so(tmp_path):
+    run = write_run(tmp_path / "r", {"warnings": []})
+    ledger = Ledger(run.ledger)
+    ledger.append("run_started", trials=1, concurrent=1)
+    ledger.append("trial_created", trial=0, params={}, seed=0)
+    end = {"epochs": 0, "best": None, "best_epoch": 0, "reason": "nan", "seconds": 1.0}
+    ledger.append("trial_ended", trial=0, state="diverged", **end)
+    ledger.close()
+
+    text = Page(report.write(run).read_text()).text
+
+    assert "No trial came to a finite value" in text and "This report is partial" in text
+
+
+def test_a_search_that_beats_the_baseline_says_by_how_much(own):
+    write_atomic(own.baselines, json.dumps([{"name": "pca", "val/entry_mse": 1e3}]).encode())
+
+    assert re.search(r"That is \d+% lower than the best baseline, pca \(1000\)", verdict(own).lead)
+
+
+def test_wall_time_leaves_out_the_pause_before_a_resume():
+    stamps = [
+        ("run_started", "10:00:00"),
+        ("epoch", "10:01:00"),
+        ("run_resumed", "12:00:00"),
+        ("run_ended", "12:00:30"),
+    ]
+
+    assert wall_seconds([{"event": e, "time": f"2026-01-01T{t}+00:00"} for e, t in stamps]) == 90
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.00123456, "0.001235"),
+        (12345.678, "12346"),
+        (1.1e-7, "1.1e-7"),
+        (28, "28"),
+        (120000, "120,000"),
+        (None, ""),
+        (True, "true"),
+    ],
+)
+def test_numbers_are_written_as_a_person_would(value, text):
+    assert page.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.5, "0.5 s"), (61, "1 min 1 s"), (7260, "2 h 1 min"), (90000, "1 d 1 h")]
+)
+def test_lengths_of_time_have_two_units(value, text):
+    assert page.seconds(value) == text
