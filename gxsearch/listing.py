@@ -130,7 +130,7 @@ def trials(path: str, *, top: int | None, failed: bool, as_json: bool) -> str:
     frame = frame.head(top) if top else frame
     if as_json:
         return frame.to_json(orient="records", indent=1)
-    rows = [["" if _blank(v) else _value(v) for v in row] for row in frame.itertuples(index=False)]
+    rows = [[_value(v) for v in row] for row in frame.astype(object).where(frame.notna(), "").itertuples(index=False)]
     return _columns([list(frame.columns), *rows])
 
 
@@ -198,7 +198,3 @@ def _columns(rows: list[list[str]]) -> str:
 
 def _value(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
-
-
-def _blank(value: Any) -> bool:
-    return value is None or value != value or str(value) == "<NA>"
