@@ -66,7 +66,7 @@ def embed_new(
     from gxsearch.data.sources import load
 
     found = package.open_package(source)
-    if recon and not isinstance(found.model, Decodes):
+    if recon and not (isinstance(found.model, Decodes) and found.view.axis == "obs"):
         raise DataError.one("E451", str(source), f"{found.name} gives no expression values", "leave out --recon")
     _check_out(Path(out))
     adata = load(str(data))

@@ -215,3 +215,11 @@ def test_numbers_are_written_as_a_person_would(value, text):
 )
 def test_lengths_of_time_have_two_units(value, text):
     assert page.seconds(value) == text
+
+
+def test_json_in_a_script_cannot_end_it_and_reads_back_the_same():
+    told = json.dumps({"name": EVIL, "line": "\u2028"}, ensure_ascii=False)
+
+    text = str(page.script_data(told))
+
+    assert not set("<>&\u2028") & set(text) and json.loads(text) == json.loads(told)
