@@ -3,16 +3,17 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import TOY_SPEC
 
 from gxsearch.cli import main
 from gxsearch.results.run_dir import RunDir
 
+TOY_SPEC = (Path(__file__).parent / "toy" / "toy.yaml").read_text()
 FE_SPEC = """\
 gxsearch: 1
 name: fe
