@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -169,7 +170,7 @@ def embed(source: str, data: str, out: str, recon: bool) -> None:
 
 
 @cli.command()
-@click.argument("run")
+@click.argument("run", metavar="RUN[/NNN]")
 @click.option("-o", "--out", help="Folder to write; by default within the run.")
 def export(run: str, out: str | None) -> None:
     """Write the best model, or that of RUN/NNN, as a folder that loads in one line."""
@@ -178,6 +179,19 @@ def export(run: str, out: str | None) -> None:
 
     folder, number = listing.split_trial(run)
     click.echo(write(folder, number, out))
+
+
+@cli.command()
+@click.argument("run", metavar="RUN[/NNN]")
+@click.option("-o", "--out", help="Folder to write; by default the run's results.")
+def grid(run: str, out: str | None) -> None:
+    """Map a two-dimensional embedding: profiles decoded on a grid, as a picture and an AnnData."""
+    from gxsearch import listing
+    from gxsearch.results.grid import write
+
+    folder, number = listing.split_trial(run)
+    for path in write(folder, number, Path(out) if out else None):
+        click.echo(path)
 
 
 @cli.command()

@@ -40,7 +40,9 @@ class DataConfig(Config):
     transform: list[Literal["normalize", "log1p", "log2p1", "log10p1"]] = knob(
         [], doc="steps from what is stored to what the model reads: normalize (to the median total), log1p, ..."
     )
-    allow_negative: bool = knob(False, doc="accept values below zero, as of log ratios or z-scores; not with a transform")
+    allow_negative: bool = knob(
+        False, doc="accept values below zero, as of log ratios or z-scores; not with a transform"
+    )
     genes: Genes = knob(Genes(), doc="which genes are used")
     label: str | None = knob(None, doc="obs column that scores and colors embeddings; never an input")
     batch: list[str] = knob([], doc="obs columns of nuisance covariates")

@@ -5,9 +5,46 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from anndata import AnnData
 from matplotlib.figure import Figure
 
+from gxsearch.errors import DataError
+from gxsearch.results.embed import again
+from gxsearch.results.package import of_run
+from gxsearch.results.run_dir import RunDir
 from gxsearch.training.grid import Grid
+from gxsearch.training.grid import grid as decode_grid
+
+
+def write(run: RunDir, number: int | None = None, folder: Path | None = None) -> list[Path]:
+    """Write the map of a run's best trial, or of another, as grid.png and grid.h5ad; return their paths.
+
+    The AnnData has a row per node: X the decoded profile, in units of the transformed data, obs the place (x, y)
+    and the correlation with each class's mean profile.
+
+    Raises:
+        DataError: when the vectors are not two-dimensional, or the spec names no label.
+    """
+    found, table = of_run(run, number), again(run).dense()
+    label = found.data.label
+    if label is None:
+        raise DataError.one("E435", "data.label", "a map shows classes, and the spec names no label", "set data.label")
+    made = decode_grid(found.model, found.view, table, found.embed_table(table), table.obs[label])
+    folder = run.results if folder is None else folder
+    folder.mkdir(parents=True, exist_ok=True)
+    picture, profiles = folder / "grid.png", folder / "grid.h5ad"
+    draw(made, picture)
+    _anndata(made, found.genes).write_h5ad(profiles)
+    return [picture, profiles]
+
+
+def _anndata(grid: Grid, genes: np.ndarray) -> AnnData:
+    x, y = np.meshgrid(grid.x, grid.y)
+    places = {"x": x.ravel(), "y": y.ravel()}
+    likeness = {f"pearson {name}": grid.pearson[i].ravel() for i, name in enumerate(grid.classes)}
+    obs = pd.DataFrame({**places, **likeness}, index=[f"node{i}" for i in range(x.size)])
+    return AnnData(grid.profiles, obs=obs, var=pd.DataFrame(index=genes.astype(object)))
 
 
 def draw(grid: Grid, path: Path | None = None, *, columns: int = 4, levels: int = 20) -> Figure:

@@ -59,8 +59,11 @@ def table(run: RunDir) -> pd.DataFrame:
 
 
 def write(run: RunDir) -> pd.DataFrame:
-    """Write the table to results/leaderboard.csv, safe to open in a spreadsheet, and return it."""
-    frame = table(run)
+    """Write the table to results/leaderboard.csv, safe to open in a spreadsheet, and return it.
+
+    Seconds are left out, so that a search that is repeated gives the same file, byte for byte.
+    """
+    frame = table(run).drop(columns="seconds")
     text = frame.rename(columns=_cell).map(_cell).to_csv(index=False, lineterminator="\n")
     write_atomic(run.leaderboard, text.encode())
     return frame

@@ -22,6 +22,7 @@ class Grid:
         classes: names of the classes (c,), ascending.
         pearson: correlation over genes of a node's decoded profile with a class's mean profile (c, y, x).
         z, labels: vectors (n, 2) and classes (n,) of the rows.
+        profiles: decoded values of the nodes (y * x, g), in units of the table; x runs fastest.
     """
 
     x: np.ndarray
@@ -30,6 +31,7 @@ class Grid:
     pearson: np.ndarray
     z: np.ndarray
     labels: np.ndarray
+    profiles: np.ndarray
 
 
 def grid(
@@ -50,7 +52,7 @@ def grid(
     decoded_pg = reconstruct(model, np.stack([xx.ravel(), yy.ravel()], axis=1))
     classes, means_cg = _class_means(view, table, labels_n)
     pearson_pc = _standard(decoded_pg) @ _standard(means_cg).T
-    return Grid(x, y, classes, pearson_pc.T.reshape(len(classes), nodes, nodes), z_nk, labels_n)
+    return Grid(x, y, classes, pearson_pc.T.reshape(len(classes), nodes, nodes), z_nk, labels_n, decoded_pg)
 
 
 def _class_means(view: View, table: Table, labels_n: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
