@@ -24,8 +24,8 @@ def search_here(spec: Spec, run: RunDir, table: Table, referee: Referee, tick: C
     """Run a referee's trials, each in turn, until all have ended."""
     runtime = LocalRuntime("cuda" if spec.resources.gpus else "cpu", threads=max(1, int(spec.resources.cpus)))
     bench = Bench(table.dense(), runtime.device)
-    for number in sorted(referee.order.running):  # left unfinished by an earlier start
-        train_one(spec, run, bench, runtime, referee, referee.trials[number], tick)
+    for trial in referee.unfinished:
+        train_one(spec, run, bench, runtime, referee, trial, tick)
     while (trial := referee.create()) is not None:
         referee.advance()
         train_one(spec, run, bench, runtime, referee, trial, tick)

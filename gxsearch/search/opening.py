@@ -6,9 +6,11 @@ import dataclasses
 import fcntl
 import json
 import os
+import shutil
 import sys
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -97,20 +99,24 @@ def reopen(run: RunDir, budget: dict[str, Any]) -> Opened:
     """Open a stopped search where its ledger ends; `budget` replaces entries of the spec's.
 
     Raises:
-        RunError: when it is running, its ledger is damaged, or its data have changed.
+        RunError: when it is running or damaged, its data have changed, or it has more trials than asked for.
     """
-    facts, lock = run.facts(), _lock(run)
-    past = events(run.ledger)
-    spec = _with_budgets(Spec.from_json(facts["spec"]), past, budget, str(run.path))
-    table = read_table(spec)
-    if table.facts["sha256"] != facts["data"]["sha256"]:
-        what = f"the data are not those that the search was begun with ({spec.data.path})"
-        raise RunError.one("E604", str(run.path), what, "put the old data back, or begin a new search")
-    _set_aside(run.journal)
-    referee = Referee(spec, run, facts["slots"], cost(spec, dims(spec, table)))
-    replay(referee, past)
-    ledger = Ledger(run.ledger)
-    ledger.append("run_resumed", durable=True, budget=budget)
+    facts = run.facts()
+    with ExitStack() as undo:
+        lock = undo.enter_context(_lock(run))
+        past = events(run.ledger)
+        spec = _with_budgets(Spec.from_json(facts["spec"]), past, budget, str(run.path))
+        table = read_table(spec)
+        if table.facts["sha256"] != facts["data"]["sha256"]:
+            what = f"the data are not those that the search was begun with ({spec.data.path})"
+            raise RunError.one("E604", str(run.path), what, "put the old data back, or begin a new search")
+        _set_aside(run.journal)
+        referee = Referee(spec, run, facts["slots"], cost(spec, dims(spec, table)))
+        replay(referee, past)
+        _drop_ahead(referee)
+        ledger = Ledger(run.ledger)
+        ledger.append("run_resumed", durable=True, budget=budget)
+        undo.pop_all()  # the lock is held from here on until the search is closed
     return Opened(spec, run, table, referee, ledger, facts["slots"], _spent(past), lock)
 
 
@@ -131,7 +137,11 @@ def _with_budgets(spec: Spec, past: list[dict[str, Any]], budget: dict[str, Any]
     values = spec.budget.model_dump()
     for change in [*changes, budget]:
         values |= change
-    return dataclasses.replace(spec, budget=read_config(Budget, values, where, "budget"))
+    asked, created = read_config(Budget, values, where, "budget"), sum(e["event"] == "trial_created" for e in past)
+    if asked.trials is not None and asked.trials < created:
+        what = f"{asked.trials} trials were asked for, and the search has {created} trials already"
+        raise RunError.one("E606", where, what, f"ask for {created} or more")
+    return dataclasses.replace(spec, budget=asked)
 
 
 def _facts(spec: Spec, table: Table, name: str, slots: int) -> dict[str, Any]:
@@ -169,10 +179,27 @@ def _lock(run: RunDir) -> Any:
 
 
 def _set_aside(journal: Path) -> None:
-    """Move the journal away: the study is built again from the ledger, which is the truth."""
-    for path in [journal, *journal.parent.glob(f"{journal.name}.lock*")]:
-        if path.exists() and not path.name.endswith(".old"):
-            path.replace(path.with_name(path.name + ".old"))
+    """Move the journal away: the study is built again from the ledger, which is the truth.
+
+    A lock that a killed process left on it goes too; it is a link to the journal, which must not be followed.
+    """
+    for path in journal.parent.glob(f"{journal.name}.lock*"):
+        path.unlink()
+    if journal.exists():
+        journal.replace(journal.with_name(journal.name + ".old"))
+
+
+def _drop_ahead(referee: Referee) -> None:
+    """Delete checkpoints beyond the epoch that the ledger has to hear of next.
+
+    Checkpoints are on disk at once and lines of the ledger within a second, so a machine that goes down may leave
+    such ones; a training that went on from there would never tell the epochs between.
+    """
+    for trial in referee.unfinished:
+        told = len(referee.order.running[trial.number].arrived)
+        for path in referee.run.checkpoints(trial.number).glob("[0-9]*"):
+            if int(path.name) > told + 1:
+                shutil.rmtree(path)
 
 
 def _spent(past: list[dict[str, Any]]) -> float:

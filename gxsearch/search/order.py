@@ -71,6 +71,7 @@ class Order:
         trial = self.running.get(number)
         if trial is None or metrics["epoch"] <= len(trial.arrived):
             return False
+        assert metrics["epoch"] == len(trial.arrived) + 1, f"trial {number}: {metrics['epoch']} came out of turn"
         trial.arrived.append(metrics)
         return True
 

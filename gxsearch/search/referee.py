@@ -88,7 +88,9 @@ class Referee:
 
     def result(self, number: int, metrics: Metrics) -> None:
         """Take an epoch's metrics; they are on disk when this returns."""
-        if self.order.arrive(number, metrics):
+        if self.over(number):  # it ran on until word reached it, and may have saved meanwhile
+            self._prune(self.trials[number])
+        elif self.order.arrive(number, metrics):
             fields = {k: v for k, v in metrics.items() if k != "epoch"}
             self._write("epoch", trial=number, epoch=int(metrics["epoch"]), metrics=fields)
             self._apply(self.order.advance())
@@ -115,6 +117,11 @@ class Referee:
     def done(self) -> bool:
         """Whether every trial that will be has ended."""
         return self.enough() and not self.order.running
+
+    @property
+    def unfinished(self) -> list[Standing]:
+        """Trials left to train; of others on the clock the ledger tells the end, and only the clock has to get there."""
+        return [self.trials[number] for number in sorted(self.order.running) if number not in self._decided]
 
     def decided(self, endings: dict[int, dict[str, Any]]) -> None:
         """Hold to these endings, by trial, that a ledger tells of."""
@@ -159,16 +166,13 @@ class Referee:
         )
 
     def _prune(self, trial: Standing) -> None:
-        """Delete checkpoints that nothing will ask for: all judged ones but the best and the newest."""
+        """Delete checkpoints that nothing will ask for: all but the best, the newest and those yet to be judged."""
         if self._ledger is None:
             return
         saved = sorted(self.run.checkpoints(trial.number).glob("[0-9]*"))
-        judged = [path for path in saved if int(path.name) <= len(trial.history)]
-        keep = {trial.best_epoch}
-        if trial.state == "running" and saved:
-            keep.add(int(saved[-1].name))
-        for path in judged:
-            if int(path.name) not in keep:
+        needed = saved[-1:] + [path for path in saved if int(path.name) > len(trial.history)]
+        for path in saved:
+            if int(path.name) != trial.best_epoch and not (trial.state == "running" and path in needed):
                 shutil.rmtree(path)
 
     def _write(self, event: str, *, durable: bool = False, **fields: Any) -> None:
@@ -176,7 +180,7 @@ class Referee:
             self._ledger.append(event, durable=durable, **fields)
 
     def _tell(self, what: str, trial: Standing) -> None:
-        if self._ledger is not None:
+        if self._ledger is not None and trial.number not in self._decided:  # of those, earlier starts have told
             for watcher in self.watchers:
                 watcher(what, trial)
 

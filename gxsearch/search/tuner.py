@@ -85,7 +85,7 @@ class Draws(Searcher):
     def __init__(self, referee: Referee, numbers: dict[str, int], config: Callable[[Standing], dict[str, Any]]):
         super().__init__(metric="best", mode=referee.spec.objective.mode)
         self._referee, self._numbers, self._config = referee, numbers, config
-        self._unfinished = [referee.trials[number] for number in sorted(referee.order.running)]
+        self._unfinished = referee.unfinished
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return a draw, None while no slot is free, or Tune's word for the end."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 
 import optuna
 import pytest
@@ -24,6 +25,10 @@ def run_here(spec, table, folder, slots=1):
 
 def told(run):
     return [(t.number, t.params, t.state, t.best, t.best_epoch, len(t.history)) for t in trials(run.ledger)]
+
+
+def checkpoints(run, number) -> list[str]:
+    return sorted(path.name for path in run.checkpoints(number).iterdir())
 
 
 def journal(run) -> optuna.Study:
@@ -144,6 +149,76 @@ def test_more_trials_can_be_asked_for_when_a_search_is_reopened(toy_spec, toy_ta
 
     assert told(run)[:4] == before
     assert len(told(run)) == 9
+
+
+@pytest.mark.parametrize("seed", [0, 1, 5])
+@pytest.mark.parametrize("stop", ["{asha: {grace: 2, reduction: 2}}", "{median: {grace: 2, min_trials: 2}}"])
+def test_trials_that_ended_are_not_run_again_when_more_are_asked_for(toy_spec, toy_table, tmp_path, stop, seed):
+    spec = toy_spec(f"stop={stop}", f"search.seed={seed}", "budget.trials=6")
+    run = run_here(spec, toy_table, tmp_path / "run", slots=3)
+    before, kept = told(run), {n: checkpoints(run, n) for n in range(6)}
+
+    opened = reopen(run, {"trials": 10})
+    search_here(opened.spec, run, opened.table, opened.referee, lambda: None)
+    opened.close("done")
+
+    assert told(run)[:6] == before and len(told(run)) == 10
+    assert {n: checkpoints(run, n) for n in range(6)} == kept
+    for trial in trials(run.ledger):
+        lines = (run.trial(trial.number) / "metrics.ndjson").read_text().splitlines()
+        assert [json.loads(line)["epoch"] for line in lines] == [m["epoch"] for m in trial.history]
+
+
+def test_fewer_trials_than_there_are_is_refused_and_leaves_the_search_free(toy_spec, toy_table, tmp_path):
+    run = run_here(toy_spec("budget.trials=4"), toy_table, tmp_path / "run")
+
+    with pytest.raises(RunError, match="E606.*has 4 trials already"):
+        reopen(run, {"trials": 3})
+
+    reopen(run, {"trials": 4}).close("done")
+
+
+def test_a_checkpoint_that_the_ledger_does_not_lead_up_to_is_not_gone_on_from(toy_spec, toy_table, tmp_path):
+    whole = run_here(toy_spec("stop=none", "budget.trials=1"), toy_table, tmp_path / "whole")
+    run = run_here(toy_spec("stop=none", "budget.trials=1"), toy_table, tmp_path / "run")
+    lines = run.ledger.read_bytes().split(b"\n")
+    run.ledger.write_bytes(b"\n".join(lines[:5]) + b"\n")  # the machine went down: epoch 3 is the last on disk
+    assert [e["event"] for e in events(run.ledger)][-3:] == ["epoch"] * 3
+    assert max(checkpoints(run, 0)) > "000004"
+
+    opened = reopen(run, {})
+    search_here(opened.spec, run, opened.table, opened.referee, lambda: None)
+    opened.close("done")
+
+    assert told(run) == told(whole)
+
+
+def test_a_lock_that_a_killed_search_left_on_its_journal_delays_nobody(toy_spec, toy_table, tmp_path):
+    run = run_here(toy_spec("budget.trials=2"), toy_table, tmp_path / "run")
+    lock = run.journal.with_name(f"{run.journal.name}.lock")
+    lock.symlink_to(run.journal)  # as optuna writes it
+
+    begun = time.monotonic()
+    reopen(run, {}).close("done")
+
+    assert time.monotonic() - begun < 15  # optuna waits 30 s for the owner of a lock
+
+
+def test_a_stopped_trial_keeps_no_checkpoint_of_epochs_that_do_not_count(toy_spec, toy_table, tmp_path):
+    opened = begin(toy_spec("stop=none"), toy_table, 1, tmp_path / "run")
+    referee = opened.referee
+    referee.create()
+    referee.advance()
+    referee.result(0, {"epoch": 1, "best": 0.5, "best_epoch": 1, "val/mse": 0.5, "time/epoch_s": 0.1})
+    for epoch in (1, 2):
+        (opened.run.checkpoints(0) / f"{epoch:06d}").mkdir(parents=True)
+
+    referee.cut("time budget")
+    (opened.run.checkpoints(0) / "000003").mkdir()
+    referee.result(0, {"epoch": 3, "best": 0.4, "best_epoch": 3, "val/mse": 0.4, "time/epoch_s": 0.1})
+
+    opened.close("done")
+    assert checkpoints(opened.run, 0) == ["000001"]
 
 
 def test_two_processes_cannot_run_one_search(toy_spec, toy_table, tmp_path):
