@@ -116,11 +116,8 @@ class FactorizedEmbeddings(GeneModel):
 
     @classmethod
     def cost(cls, config: FEConfig, train: FETrain, dims: Dims) -> float:
-        """Return about the time of an epoch: products per pair beyond the shared first layer, plus what each costs."""
-        widths = [*config.hidden, 1]
-        products = sum(a * b for a, b in pairwise(widths))
-        first = config.hidden[0] * (config.sample_dim + config.gene_dim) / 16
-        return 600.0 + products + first + 20.0 * sum(config.hidden)
+        """Return about the time of an epoch: activations are what costs; products count once layers are wide."""
+        return 40.0 + sum(config.hidden) + sum(a * b for a, b in pairwise(config.hidden)) / 300
 
     def predict(self, row: Tensor, gene: Tensor) -> Tensor:
         """Return values of pairs, row and gene (n,), or of tiles, row (m, i) and gene (m, j): (m, i, j)."""

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from gxsearch.data.table import Table
 from gxsearch.results import embed, export, leaderboard, report
-from gxsearch.results.package import Package, of_run
+from gxsearch.results.package import of_run
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.training.baselines import baselines, test_scores
 
@@ -26,20 +24,16 @@ def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda t
     say("baselines and test rows")
     best = of_run(run)
     label = run.facts()["spec"]["data"]["label"]
-    rows = baselines(best.view, table, label, _width(best, table))
+    z_nk = best.embed_table(table)
+    rows = baselines(best.view, table, label, z_nk.shape[1])
     _write(run.baselines, [{"name": name, **row} for name, row in rows.items()])
-    _write(run.scores, test_scores(best.model, best.view, table, label, torch.device("cpu")))
+    _write(run.scores, test_scores(best.model, best.view, table, label, z_nk))
     leaderboard.write(run)
     say("best model and embeddings")
     export.export(run)
-    embed.embeddings(run, table)
+    embed.embeddings(run, table, vectors=z_nk)
     say("report")
     report.write(run)
-
-
-def _width(found: Package, table: Table) -> int:
-    """Return the number of dimensions of a model's vectors, at which the baselines are compared with it."""
-    return found.embed_table(table.take(table.rows("train")[:2])).shape[1]
 
 
 def _write(path: Path, value: Any) -> None:

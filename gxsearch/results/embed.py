@@ -26,7 +26,14 @@ PROVENANCE = "gxsearch"
 CONTROL = "X_pca"
 
 
-def embeddings(run: RunDir, table: Table | None = None, number: int | None = None, *, device: str = "cpu") -> AnnData:
+def embeddings(
+    run: RunDir,
+    table: Table | None = None,
+    number: int | None = None,
+    *,
+    vectors: np.ndarray | None = None,
+    device: str = "cpu",
+) -> AnnData:
     """Embed a run's own data by its best trial, or by another, and write results/embeddings.h5ad.
 
     The AnnData has no X. For the model `fe`: obs has the columns that the spec names and ``fe_split``; var has
@@ -36,6 +43,7 @@ def embeddings(run: RunDir, table: Table | None = None, number: int | None = Non
 
     Args:
         table: the run's data if it is in memory; else it is prepared again and must be what the run was of.
+        vectors: those of the table (n, k), if they are known already.
 
     Raises:
         DataError: when the data is gone or is no longer that of the run.
@@ -44,7 +52,7 @@ def embeddings(run: RunDir, table: Table | None = None, number: int | None = Non
     found = package.of_run(run, number)
     table = (table if table is not None else again(run)).dense()
     adata = AnnData(obs=_obs(table, found.name), var=_var(table))
-    _add(adata, found, table, device)
+    _add(adata, found, found.embed_table(table, device=device) if vectors is None else vectors)
     adata.obsm[CONTROL] = _control(table, _width(adata, found))
     _write(adata, run.embeddings)
     return adata
@@ -71,7 +79,7 @@ def embed_new(
     _check_out(Path(out))
     adata = load(str(data))
     table = found.read(adata)
-    _add(adata, found, table, device)
+    _add(adata, found, found.embed_table(table, device=device))
     if recon:
         adata.layers[f"{found.name}_recon"] = _recon(adata, found)
     _write(adata, Path(out))
@@ -106,9 +114,8 @@ def provenance(found: Package) -> str:
     return json.dumps({**found.origin, "model": found.name, **told, "embedded_with": versions, "date": date})
 
 
-def _add(adata: AnnData, found: Package, table: Table, device: str) -> None:
-    """Put vectors and their provenance into an AnnData with the rows of `table`."""
-    vectors = found.embed_table(table, device=device)
+def _add(adata: AnnData, found: Package, vectors: np.ndarray) -> None:
+    """Put vectors (n, k) and their provenance into an AnnData with the rows that they are of."""
     if found.view.axis == "var":
         adata.varm[found.name] = _placed(vectors, found.genes, adata.var_names)
     else:

@@ -39,6 +39,7 @@ class Judge:
         self._seed = spec.search.seed
         self._rule = _rule(spec)
         self._trials: dict[int, _Trial] = {}
+        self._stopped: set[int] = set()
 
     def add(self, number: int) -> None:
         """Take note of a new trial."""
@@ -48,10 +49,13 @@ class Judge:
             self._rule.on_trial_add(_NoController(), self._trials[number])
 
     def keep_on(self, number: int, metrics: Metrics) -> bool:
-        """Judge a trial after an epoch."""
+        """Judge a trial after an epoch; one that was stopped, and goes on because a ledger says so, stays stopped."""
         if self._rule is None:
             return True
-        return self._rule.on_trial_result(_NoController(), self._trials[number], metrics) != TrialScheduler.STOP
+        if number not in self._stopped:  # the median rule may not be asked again
+            verdict = self._rule.on_trial_result(_NoController(), self._trials[number], metrics)
+            self._stopped |= {number} if verdict == TrialScheduler.STOP else set()
+        return number not in self._stopped
 
     def remove(self, number: int, last: Metrics | None) -> None:
         """Take note of a trial's end, with its last epoch."""

@@ -120,7 +120,7 @@ class Referee:
 
     @property
     def unfinished(self) -> list[Standing]:
-        """Trials left to train; of others on the clock the ledger tells the end, and only the clock has to get there."""
+        """Trials left to train; of others a ledger tells the end, and only the clock has to get there."""
         return [self.trials[number] for number in sorted(self.order.running) if number not in self._decided]
 
     def decided(self, endings: dict[int, dict[str, Any]]) -> None:

@@ -57,7 +57,7 @@ def search(
                 resources_per_trial=tune.PlacementGroupFactory([bundle] * place.world_size),
                 storage_path=scratch,
                 search_alg=Draws(referee, numbers, lambda trial: draw_config(spec, run, trial)),
-                scheduler=Verdicts(referee, numbers),
+                scheduler=Verdicts(referee, numbers, slots),
                 stop=Whistle(referee),
                 callbacks=[Pulse(referee, deadline, tick)],
                 reuse_actors=True,
@@ -114,9 +114,20 @@ class Verdicts(FIFOScheduler):
 
     __reduce__ = _not_kept
 
-    def __init__(self, referee: Referee, numbers: dict[str, int]):
+    def __init__(self, referee: Referee, numbers: dict[str, int], slots: int):
         super().__init__()
-        self._referee, self._numbers = referee, numbers
+        self._referee, self._numbers, self._slots = referee, numbers, slots
+        self._keeps_actors = False
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Have Tune keep as many idle actors as there are slots.
+
+        It would keep one, and end the others' processes, whenever trials end before the next ones are drawn; a
+        new process and its imports cost seconds. There is no public setting for it (Ray 2.60).
+        """
+        if not self._keeps_actors:
+            self._keeps_actors = True
+            tune_controller._tune_controller._actor_cache.increase_max(trial.placement_group_factory, self._slots)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Take a result; stop the trial if it is over on the clock, by itself or by the scheduler."""

@@ -6,21 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from sklearn.decomposition import PCA
 from sklearn.metrics import recall_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils.extmath import randomized_svd
+from threadpoolctl import threadpool_limits
 
 from gxsearch.data.entries import EntriesView, heldout
 from gxsearch.data.table import Table
 from gxsearch.data.view import View, align
 from gxsearch.models.base import Decodes, FitsNewRows, GeneModel
-from gxsearch.training.embedding import embed_table, fit_vectors, reconstruct
+from gxsearch.training.embedding import fit_vectors, reconstruct
 
 Scores = dict[str, float]
 
 NEIGHBORS = 15
+_SMALL = 10_000_000
+"""Values below which one thread is faster."""
 HIDDEN = 0.2
 """Share of the entries of test rows that imputation has to find."""
 _RANKS = (2, 4, 8, 16, 32, 64, 128)
@@ -29,7 +31,7 @@ _RANKS = (2, 4, 8, 16, 32, 64, 128)
 def baselines(view: View, table: Table, label: str | None, k: int) -> dict[str, Scores]:
     """Return the measures of every classical method that applies to a view, by name, at k dimensions."""
     entries = entry_baselines(view, table, k) if isinstance(view, EntriesView) else {}
-    return entries | row_baselines(view, table, label, k)
+    return entries | (row_baselines(view, table, label, k) if len(table.rows("test")) else {})
 
 
 def entry_baselines(view: EntriesView, table: Table, k: int) -> dict[str, Scores]:
@@ -66,10 +68,14 @@ def row_baselines(view: View, table: Table, label: str | None, k: int) -> dict[s
     return {f"pca-{k}": found | data.knn(table, label, pca.transform(data.train_ng), z_test)}
 
 
-def test_scores(model: GeneModel, view: View, table: Table, label: str | None, device: torch.device) -> Scores:
-    """Return the measures of `row_baselines` for a trained model, as far as its abilities reach."""
+def test_scores(model: GeneModel, view: View, table: Table, label: str | None, z_nk: np.ndarray) -> Scores:
+    """Return the measures of `row_baselines` for a trained model, as far as its abilities reach.
+
+    `z_nk` are the vectors of all rows of the table. Without test rows there are no measures.
+    """
+    if not len(table.rows("test")):
+        return {}
     data = _Rows.of(view, table)
-    z_nk = embed_table(model, view, table, device)
     found = data.knn(table, label, z_nk[data.train], z_nk[data.test])
     if isinstance(model, Decodes):
         found["test/recon_r2"] = data.r2(reconstruct(model, z_nk[data.test]), ~np.zeros_like(data.known_ng))
@@ -98,7 +104,8 @@ def iterative_svd(x_ng: np.ndarray, known_ng: np.ndarray, k: int, *, rounds: int
     tolerance = 1e-7 * x_ng.var(where=known_ng)
     for _ in range(rounds):
         mean_g = filled_ng.mean(0)
-        u_nk, s_k, v_kg = randomized_svd(filled_ng - mean_g, min(k, *x_ng.shape), n_iter=2, random_state=0)
+        with threadpool_limits(1 if x_ng.size < _SMALL else None, "blas"):  # threads only get in each other's way
+            u_nk, s_k, v_kg = randomized_svd(filled_ng - mean_g, min(k, *x_ng.shape), n_iter=2, random_state=0)
         fit_ng = mean_g + (u_nk * s_k) @ v_kg
         moved = np.square(fit_ng - filled_ng).mean(where=~known_ng)
         filled_ng = np.where(known_ng, x_ng, fit_ng)

@@ -18,6 +18,7 @@ import torch
 from gxsearch.data.prepare import prepare
 from gxsearch.data.table import DataConfig, Split, Table
 from gxsearch.training.baselines import Scores, entry_baselines, row_baselines, test_scores
+from gxsearch.training.embedding import embed_table
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.session import Bench, Job, session
 
@@ -74,7 +75,8 @@ def main() -> None:
         for name, model in MODELS.items():
             fitted, scores, seconds = fit(model, bench, k, args)
             view, _ = bench.view(Job("fe", {}, {}, {}, 1, 0, "val/loss", "min"))
-            rows = test_scores(fitted, view, bench.table, args.label, bench.device)
+            z_nk = embed_table(fitted, view, bench.table, bench.device)
+            rows = test_scores(fitted, view, bench.table, args.label, z_nk)
             show(name, k, scores | rows, seconds)
         for name, scores in (
             entry_baselines(view, bench.table, k) | row_baselines(view, bench.table, args.label, k)

@@ -11,6 +11,7 @@ from gxsearch.data.table import Table
 from gxsearch.models.fe import FactorizedEmbeddings, FEConfig
 from gxsearch.training import baselines
 from gxsearch.training.baselines import additive, entry_baselines, iterative_svd, row_baselines
+from gxsearch.training.embedding import embed_table
 
 
 def low_rank(n: int = 90, g: int = 40, k: int = 3) -> Table:
@@ -61,7 +62,7 @@ def test_an_untrained_model_gets_every_measure_and_a_poor_one(table):
     view = EntriesView.fit(table, EntriesConfig())
     model = FactorizedEmbeddings(FEConfig(fit_steps=5), view.dims)
 
-    found = baselines.test_scores(model, view, table, "side", torch.device("cpu"))
+    found = baselines.test_scores(model, view, table, "side", embed_table(model, view, table, torch.device("cpu")))
 
     assert set(found) == {"test/recon_r2", "test/masked_r2", "test/knn"}
     assert found["test/recon_r2"] < 0.1

@@ -1,5 +1,7 @@
 """A search on Ray: the same trials as without it, side by side, in reused processes."""
 
+import os
+
 import pytest
 
 from gxsearch.results.ledger import events, trials
@@ -22,6 +24,13 @@ def test_two_trials_at_once_repeat_themselves_and_really_run_side_by_side(toy_sp
     order = [e["trial"] for e in events(first.ledger) if e["event"] == "epoch"]
     switches = sum(a != b for a, b in zip(order, order[1:], strict=False))
     assert switches > len(set(order)), "one trial after the other"
+
+
+def test_all_trials_share_one_process_a_slot(toy_spec, run_search, slots):
+    run = run_search(toy_spec())
+
+    processes = {path.name.split(".")[-2] for path in run.path.glob("trials/*/events.*")}  # named by their writers
+    assert len(processes - {str(os.getpid())}) == slots
 
 
 def test_ray_gives_what_this_process_gives(toy_spec, toy_table, run_search, tmp_path):
