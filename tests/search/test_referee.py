@@ -12,6 +12,7 @@ from optuna.storages.journal import JournalFileBackend
 from gxsearch.errors import RunError
 from gxsearch.results.ledger import events, trials
 from gxsearch.results.run_dir import RunDir
+from gxsearch.search.judge import Judge
 from gxsearch.search.local import search_here, single
 from gxsearch.search.opening import begin, reopen
 
@@ -167,6 +168,18 @@ def test_trials_that_ended_are_not_run_again_when_more_are_asked_for(toy_spec, t
     for trial in trials(run.ledger):
         lines = (run.trial(trial.number) / "metrics.ndjson").read_text().splitlines()
         assert [json.loads(line)["epoch"] for line in lines] == [m["epoch"] for m in trial.history]
+
+
+@pytest.mark.parametrize("stop", ["{median: {grace: 1, min_trials: 1}}", "{asha: {grace: 1, reduction: 2}}"])
+def test_a_trial_may_go_on_though_the_rule_would_have_stopped_it(toy_spec, stop):
+    judge = Judge(toy_spec(f"stop={stop}"))
+    judge.add(0)
+    judge.add(1)
+
+    assert judge.keep_on(0, {"epoch": 1, "best": 0.1})
+    assert not judge.keep_on(1, {"epoch": 1, "best": 0.9})
+    assert not judge.keep_on(1, {"epoch": 2, "best": 0.9})  # a ledger told that it went on
+    assert judge.keep_on(0, {"epoch": 2, "best": 0.1})
 
 
 def test_fewer_trials_than_there_are_is_refused_and_leaves_the_search_free(toy_spec, toy_table, tmp_path):
