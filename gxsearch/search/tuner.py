@@ -58,7 +58,7 @@ def search(
                 storage_path=scratch,
                 search_alg=Draws(referee, numbers, lambda trial: draw_config(spec, run, trial)),
                 scheduler=Verdicts(referee, numbers, slots),
-                stop=Whistle(referee),
+                stop=Whistle(referee, caught),
                 callbacks=[Pulse(referee, deadline, tick)],
                 reuse_actors=True,
                 max_concurrent_trials=slots,
@@ -142,20 +142,20 @@ class Verdicts(FIFOScheduler):
 
 
 class Whistle(tune.Stopper):
-    """Ends Tune's run as soon as the referee has seen every trial end."""
+    """Ends Tune's run as soon as the referee has seen every trial end, or a signal came."""
 
     __reduce__ = _not_kept
 
-    def __init__(self, referee: Referee):
-        self._referee = referee
+    def __init__(self, referee: Referee, caught: list[int]):
+        self._referee, self._caught = referee, caught
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Stop no single trial: that is the scheduler's."""
         return False
 
     def stop_all(self) -> bool:
-        """Whether the search is over."""
-        return self._referee.done
+        """Whether the search is over, or is to stop."""
+        return self._referee.done or bool(self._caught)
 
 
 class Pulse(tune.Callback):
@@ -175,14 +175,13 @@ class Pulse(tune.Callback):
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[list[int]]:
-    """Let SIGINT and SIGTERM end Tune's loop in an orderly way; yields the list of those that came."""
+    """Take note of SIGINT and SIGTERM, which `Whistle` heeds; yields the list of those that came."""
     caught: list[int] = []
 
     def on_signal(number: int, frame: Any) -> None:
         if caught:
             raise KeyboardInterrupt  # the second time: at once
         caught.append(number)
-        os.kill(os.getpid(), signal.SIGUSR1)  # the signal for which Tune installs a graceful handler itself
 
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}

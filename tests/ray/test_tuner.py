@@ -1,12 +1,15 @@
 """A search on Ray: the same trials as without it, side by side, in reused processes."""
 
 import os
+import signal
+from types import SimpleNamespace
 
 import pytest
 
 from gxsearch.results.ledger import events, trials
 from gxsearch.search.local import search_here
 from gxsearch.search.opening import begin
+from gxsearch.search.tuner import Whistle, _stopped_by_signals
 
 pytestmark = pytest.mark.ray
 
@@ -63,6 +66,14 @@ def test_a_lost_process_costs_its_trial_nothing(toy_spec, run_search):
     assert [(t.state, t.best, len(t.history)) for t in trials(run.ledger)] == [
         (t.state, t.best, len(t.history)) for t in trials(calm.ledger)
     ]
+
+
+def test_a_signal_that_comes_before_tune_listens_stops_the_search_too():
+    with _stopped_by_signals() as caught:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+        assert caught == [signal.SIGTERM]
+        assert Whistle(SimpleNamespace(done=False), caught).stop_all()
 
 
 def test_a_time_budget_ends_the_search(toy_spec, run_search):
