@@ -74,15 +74,15 @@ def tune(
     """
     from gxsearch.search.launch import LOCAL as here
     from gxsearch.search.launch import connected, local_resources, slots
-    from gxsearch.search.opening import begin, read_table
+    from gxsearch.search.opening import begin, read_table, refuse_existing
 
     spec.check_corners()
+    folder = Path(out) / (name or f"{spec.name}-{datetime.now():%m%d-%H%M%S}")
+    refuse_existing(folder)  # before Ray is started: it is quick to tell
     if address == here:
         slots(spec.resources, *local_resources())  # before the data are read: it is quick to tell
     table = read_table(spec)
-    folder = Path(out) / (name or f"{spec.name}-{datetime.now():%m%d-%H%M%S}")
-    with connected(address, spec.resources) as fit:
-        opened = begin(spec, table, fit, folder)
+    with connected(address, spec.resources) as fit, begin(spec, table, fit, folder) as opened:
         say(f"{folder}   {fit} trials at once   {spec.data.path}: {table.n_obs} x {table.n_vars}")
         _search(opened, quiet)
     return _concluded(opened.run, table, say)
@@ -106,12 +106,14 @@ def resume(
     from gxsearch.search.launch import connected
     from gxsearch.search.opening import reopen
 
-    opened = reopen(RunDir.open(run), budget or {})
-    if opened.referee.done:
-        opened.close("done")
-    else:
-        with connected(address, opened.spec.resources):
-            _search(opened, quiet)
+    with reopen(RunDir.open(run), budget or {}) as opened:
+        if opened.referee.done:
+            opened.close("done")
+        else:
+            # how many trials run at once was settled when the search began; fewer CPUs make it slower, not different
+            resources = opened.spec.resources.model_copy(update={"concurrent": "auto"})
+            with connected(address, resources):
+                _search(opened, quiet)
     return _concluded(opened.run, opened.table, say)
 
 
@@ -138,16 +140,16 @@ def train(
     spec = single(spec, trial, workers)
     table = read_table(spec)
     folder = Path(out) / (name or f"{spec.name}-train-{datetime.now():%m%d-%H%M%S}")
-    opened = begin(spec, table, 1, folder)
-    say(f"{folder}   {spec.data.path}: {table.n_obs} x {table.n_vars}")
-    with Progress(opened.referee, Deadline(None), quiet=quiet) as progress:
-        if workers == 1:
-            search_here(spec, opened.run, table, opened.referee, progress.tick)
-        else:
-            from gxsearch.search.refit import search_under_trainer
+    with begin(spec, table, 1, folder) as opened:
+        say(f"{folder}   {spec.data.path}: {table.n_obs} x {table.n_vars}")
+        with Progress(opened.referee, Deadline(None), quiet=quiet) as progress:
+            if workers == 1:
+                search_here(spec, opened.run, table, opened.referee, progress.tick)
+            else:
+                from gxsearch.search.refit import search_under_trainer
 
-            search_under_trainer(spec, opened.run, table, opened.referee, progress.tick)
-    opened.close("done")
+                search_under_trainer(spec, opened.run, table, opened.referee, progress.tick)
+        opened.close("done")
     return _concluded(opened.run, table, say)
 
 
@@ -175,22 +177,17 @@ def _search(opened: Any, quiet: bool) -> None:
     from gxsearch.search.tuner import search
 
     deadline = Deadline(opened.spec.budget.time_s, opened.spent_s)
-    stopped_by = None
-    state = "failed"
-    try:
-        with Progress(opened.referee, deadline, quiet=quiet) as progress:
-            stopped_by = search(
-                opened.spec,
-                opened.run,
-                opened.table,
-                opened.referee,
-                slots=opened.slots,
-                deadline=deadline,
-                tick=progress.tick,
-            )
-        state = "interrupted" if stopped_by is not None else "done"
-    finally:
-        opened.close(state)
+    with Progress(opened.referee, deadline, quiet=quiet) as progress:
+        stopped_by = search(
+            opened.spec,
+            opened.run,
+            opened.table,
+            opened.referee,
+            slots=opened.slots,
+            deadline=deadline,
+            tick=progress.tick,
+        )
+    opened.close("interrupted" if stopped_by is not None else "done")
     if stopped_by is not None:
         raise Interrupted(opened.run, stopped_by)
 
@@ -203,6 +200,7 @@ def _concluded(run: RunDir, table: Any, say: Callable[[str], None]) -> RunDir:
     if not any(t.ranked and math.isfinite(t.best) for t in found):
         reasons: Sequence[str] = sorted({t.reason for t in found if t.reason})
         what = f"none of {len(found)} trials has a result; {'; '.join(reasons[:3])}"
-        raise RunFailed.one("E710", str(run.path), what, f"read {run.path}/trials/*/error.txt")
+        told = any(t.state == "failed" for t in found)
+        raise RunFailed.one("E710", str(run.path), what, f"read {run.path}/trials/*/error.txt" if told else "")
     conclude(run, table, say=say)
     return run

@@ -138,6 +138,6 @@ class Progress:
                 state,
                 epoch,
                 *numbers,
-                trial.reason if trial.state in ("failed", "diverged") else short(trial.params),
+                Text(trial.reason if trial.state in ("failed", "diverged") else short(trial.params)),
             )
         return table

@@ -107,7 +107,7 @@ def status(path: str, *, as_json: bool) -> str:
         "run": str(run.path),
         "state": state,
         "trials": dict(states),
-        "asked": run.facts()["spec"]["budget"]["trials"],
+        "asked": _asked(run, told),
     }
     if ranked:
         facts["best"] = {"trial": ranked[0].number, "value": ranked[0].best, "epoch": ranked[0].best_epoch}
@@ -160,12 +160,22 @@ def budget_change(path: str, trials: str | None, time: str | None) -> dict[str, 
         more = trials.startswith("+")
         if not trials.lstrip("+").isdigit():
             raise SpecError.one("E303", "--trials", f"must be a whole number or +N, got '{trials}'")
-        change["trials"] = int(trials) + (len(ledger.trials(RunDir.open(path).ledger)) if more else 0)
+        run = RunDir.open(path)
+        told = ledger.events(run.ledger)
+        before = _asked(run, told) or sum(event["event"] == "trial_created" for event in told)
+        change["trials"] = int(trials) + (before if more else 0)
     if time is not None:
         change["time_s"] = seconds(time)
         if change["time_s"] is None:
             raise SpecError.one("E303", "--time", f"must be like 90s, 30m, 12h or 2d, got '{time}'")
     return change
+
+
+def _asked(run: RunDir, told: list[dict[str, Any]]) -> int | None:
+    """Return the number of trials that were asked for last; None where only time limits a search."""
+    changes = [event["budget"] for event in told if event["event"] == "run_resumed"]
+    asked = [run.facts()["spec"]["budget"], *changes]
+    return next(budget["trials"] for budget in reversed(asked) if "trials" in budget)
 
 
 def split_trial(path: str) -> tuple[RunDir, int | None]:

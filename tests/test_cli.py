@@ -1,5 +1,6 @@
 """The command line as a user meets it: verbs, exit codes, one line an error, nothing started by a bad input."""
 
+import io
 import json
 import subprocess
 import sys
@@ -9,9 +10,16 @@ import anndata as ad
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
+from gxsearch import listing
 from gxsearch.cli import main
+from gxsearch.console import Progress
 from gxsearch.results.run_dir import RunDir
+from gxsearch.search.deadline import Deadline
+from gxsearch.search.launch import slots
+from gxsearch.search.opening import begin, reopen
+from gxsearch.search.sections import Resources
 
 TOY_SPEC = (Path(__file__).parent / "toy" / "toy.yaml").read_text()
 FE_SPEC = """\
@@ -173,6 +181,54 @@ def test_reading_a_folder_that_is_no_run_is_an_error_of_its_own(home, capsys):
         status, _, err = call(capsys, verb, "nowhere")
 
         assert (status, err.startswith("error[E601] nowhere")) == (6, True), verb
+
+
+def test_more_trials_are_counted_from_those_that_were_asked_for(tmp_path, toy_spec, toy_table):
+    opened = begin(toy_spec(), toy_table, 1, tmp_path / "run")
+    opened.referee.create()
+    opened.close("interrupted")
+
+    change = listing.budget_change(str(opened.run.path), "+4", None)
+    reopen(opened.run, change).close("interrupted")
+
+    assert change == {"trials": 16}
+    assert "1/16 trials" in listing.status(str(opened.run.path), as_json=False)
+
+
+def test_a_message_in_brackets_is_shown_and_not_taken_for_markup(tmp_path, toy_spec, toy_table):
+    opened = begin(toy_spec(), toy_table, 1, tmp_path / "run")
+    with opened:
+        opened.referee.create()
+        opened.referee.ended(0, "failed", "KeyError: [/name]")
+
+    terminal = Console(width=120, file=io.StringIO())
+    terminal.print(Progress(opened.referee, Deadline(None), quiet=True)._screen())
+
+    assert "KeyError: [/name]" in terminal.file.getvalue()
+
+
+def test_a_resume_that_finds_no_room_leaves_the_search_free(tmp_path, toy_spec, toy_table, capsys):
+    opened = begin(toy_spec("resources.cpus=4000"), toy_table, 1, tmp_path / "run")
+    opened.close("interrupted")
+
+    first, second = (call(capsys, "resume", str(opened.run.path)) for _ in range(2))
+
+    assert first[0] == second[0] == 5 and "E501" in second[2]
+
+
+def test_an_existing_folder_is_told_before_anything_is_read(home, capsys):
+    (home / "runs" / "one").mkdir(parents=True)
+    (home / "cells.h5ad").unlink()
+
+    status, _, err = call(capsys, "tune", "fe.yaml", "--name", "one")
+
+    assert status == 6 and err.startswith("error[E603]") and "gxsearch resume runs/one" in err
+
+
+@pytest.mark.parametrize(("need", "have", "fit"), [(0.1, 1, 10), (0.2, 1, 5), (0.3, 0.9, 3), (1, 2, 2), (1.5, 4, 2)])
+def test_shares_of_a_machine_are_counted_as_people_count(need, have, fit):
+    assert slots(Resources(cpus=need), have, 0) == fit
+    assert slots(Resources(gpus=need), 99, have) == fit
 
 
 def test_a_search_whose_trials_all_fail_says_so(home, capsys):

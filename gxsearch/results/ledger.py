@@ -3,7 +3,7 @@
 Events, beside ``seq``, ``time`` (UTC) and ``crc``:
 
     run_started     trials, concurrent
-    run_resumed     command
+    run_resumed     budget (what it replaced in the spec's)
     trial_created   trial, params {"model.sample_dim": 8, ...}, seed
     epoch           trial, epoch, metrics {"val/loss": ..., "best": ..., "best_epoch": ...}
     trial_ended     trial, state, epochs, best, best_epoch, reason, seconds

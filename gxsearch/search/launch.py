@@ -37,19 +37,24 @@ def slots(resources: Resources, cpus: float, gpus: float) -> int:
         ResourceError: when not even one fits.
     """
     need_cpus, need_gpus = resources.workers * resources.cpus, resources.workers * resources.gpus
-    if need_cpus > cpus:
+    if not _times(need_cpus, cpus):
         what = f"a trial asks for {need_cpus:g} CPUs (workers x cpus), there are {cpus:g}"
         raise ResourceError.one("E501", "resources.cpus", what, "ask for fewer, or search on a cluster with --address")
-    if need_gpus > gpus:
+    if need_gpus and not _times(need_gpus, gpus):
         what = f"a trial asks for {need_gpus:g} GPUs (workers x gpus), there are {gpus:g}"
         raise ResourceError.one("E502", "resources.gpus", what, "set resources.gpus: 0, or use --address")
-    fit = int(min(cpus // need_cpus, gpus // need_gpus if need_gpus else cpus))
+    fit = min(_times(need_cpus, cpus), _times(need_gpus, gpus)) if need_gpus else _times(need_cpus, cpus)
     if resources.concurrent == "auto":
         return fit
     if resources.concurrent > fit:
         what = f"{resources.concurrent} trials at once were asked for, {fit} fit"
         raise ResourceError.one("E503", "resources.concurrent", what, "set resources.concurrent: auto")
     return resources.concurrent
+
+
+def _times(need: float, have: float) -> int:
+    """Return how many times `need` fits into `have`; 0.2 fits five times into 1, whatever floats say."""
+    return int(have / need + 1e-6)
 
 
 def local_resources() -> tuple[int, int]:
@@ -67,7 +72,7 @@ def connected(address: str, resources: Resources, *, cpus: int | None = None) ->
     stopped at the end.
 
     Raises:
-        ResourceError: when a trial does not fit, or there is no Ray at the address.
+        ResourceError: when a trial does not fit, there is no Ray at the address, or this process has one of its own.
     """
     os.environ.update(_QUIET)
     if address == LOCAL:
@@ -78,6 +83,9 @@ def connected(address: str, resources: Resources, *, cpus: int | None = None) ->
         _token()
     import ray  # a third of a second, and only now with its environment set
 
+    if ray.is_initialized():
+        what = "this process is connected to Ray already"
+        raise ResourceError.one("E505", address, what, "call ray.shutdown() first")
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     try:

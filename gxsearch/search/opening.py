@@ -51,6 +51,13 @@ class Opened:
         self.referee.record(self.ledger)
         self.referee.watchers.append(Scribe(self.spec, self.run).watch)
 
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        if not self.lock.closed:  # an error left it open; who tries again in this process must not be locked out
+            self.close("interrupted" if kind is KeyboardInterrupt else "failed")
+
     def close(self, state: str, reason: str = "") -> None:
         """Write how this start of the search ended, and let go of the folder."""
         self.ledger.append("run_ended", durable=True, state=state, reason=reason)
@@ -74,19 +81,30 @@ def dims(spec: Spec, table: Table) -> Dims:
     return view.fit(table, read_config(view.Config, spec.data.view, spec.path, "data.view")).dims
 
 
-def begin(spec: Spec, table: Table, slots: int, folder: Path) -> Opened:
-    """Make the run folder of a new search.
+def refuse_existing(folder: Path) -> None:
+    """Raise where a new search would meet an old one.
 
     Raises:
         RunError: when the folder exists.
     """
+    if folder.exists():
+        hint = f"gxsearch resume {folder}, or another --name"
+        raise RunError.one("E603", str(folder), "this folder exists already", hint)
+
+
+def begin(spec: Spec, table: Table, slots: int, folder: Path) -> Opened:
+    """Make the run folder of a new search.
+
+    Raises:
+        RunError: when the folder exists, or cannot be made.
+    """
     run, spec = RunDir(folder), dataclasses.replace(spec, path=str(Path(spec.path).resolve()))
     estimate = cost(spec, dims(spec, table))
+    refuse_existing(folder)
     try:
         run.path.mkdir(parents=True)
-    except FileExistsError:
-        hint = f"gxsearch resume {folder}, or another --name"
-        raise RunError.one("E603", str(folder), "this folder exists already", hint) from None
+    except OSError as error:
+        raise RunError.one("E607", str(folder), f"the run folder cannot be made ({error.strerror})") from None
     lock = _lock(run)
     write_atomic(run.spec, spec.text)
     write_atomic(run.run, json.dumps(_facts(spec, table, folder.name, slots), indent=1).encode())

@@ -78,7 +78,7 @@ def refit(config: dict[str, Any], shared: Any, place: Place, name: str) -> Any:
     try:
         while True:
             running = thread.is_alive()
-            lines = history.read_text().splitlines() if history.exists() else []
+            lines = history.read_text().split("\n")[:-1] if history.exists() else []  # the last may be half written
             yield from (json.loads(line) for line in lines[told:])
             told = len(lines)
             if not running:
@@ -87,7 +87,7 @@ def refit(config: dict[str, Any], shared: Any, place: Place, name: str) -> Any:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if failure:
-        raise TrialError.one("E702", name, f"{type(failure[0]).__name__}: {str(failure[0]).splitlines()[0]}")
+        raise TrialError.one("E702", name, f"{type(failure[0]).__name__}: {str(failure[0]).partition(chr(10))[0]}")
 
 
 def _fit(trainer: TorchTrainer, failure: list[BaseException]) -> None:

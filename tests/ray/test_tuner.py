@@ -5,10 +5,14 @@ import signal
 from types import SimpleNamespace
 
 import pytest
+import ray
 
+from gxsearch.errors import ResourceError
 from gxsearch.results.ledger import events, trials
+from gxsearch.search.launch import connected
 from gxsearch.search.local import search_here
 from gxsearch.search.opening import begin
+from gxsearch.search.sections import Resources
 from gxsearch.search.tuner import Whistle, _stopped_by_signals
 
 pytestmark = pytest.mark.ray
@@ -74,6 +78,13 @@ def test_a_signal_that_comes_before_tune_listens_stops_the_search_too():
 
         assert caught == [signal.SIGTERM]
         assert Whistle(SimpleNamespace(done=False), caught).stop_all()
+
+
+def test_the_ray_of_somebody_else_is_refused_and_left_alone(slots):
+    with pytest.raises(ResourceError, match="E505.*connected to Ray already"), connected("local", Resources()):
+        pass
+
+    assert ray.is_initialized()
 
 
 def test_a_time_budget_ends_the_search(toy_spec, run_search):
