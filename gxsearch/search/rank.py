@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import queue
 import threading
@@ -79,6 +80,7 @@ def train_here(job: Job, bench: Bench, place: Place, folder: Path, report: Calla
 
     `report` is called on rank 0 with each epoch's metrics and says whether to go on.
     """
+    logging.getLogger("ray.train").setLevel(logging.WARNING)  # it announces its local mode for every trial
     for name in _TORCHRUN:
         os.environ.pop(name, None)
     os.environ.update(place.environment())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from gxsearch.data.table import Table
 from gxsearch.models.base import GeneModel, KeepsRowVectors
 
+_FIRST_PICTURE_S = 1.0
 _NOT_SHOWN = {"epoch", "best_epoch", "saved"}
 _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000", "#999999", "#7A4FBF")
 
@@ -27,16 +28,24 @@ class Board:
     def __init__(self, folder: Path):
         self._folder = folder
         self._writer: EventFileWriter | None = None
+        self._picture_at = time.monotonic() + _FIRST_PICTURE_S
+
+    def picture_due(self) -> bool:
+        """Whether it is time for a picture: after a second, then so that pictures take a twentieth of the time."""
+        return time.monotonic() >= self._picture_at
 
     def scalars(self, metrics: Mapping[str, float], epoch: int) -> None:
         """Write an epoch's metrics, each under its own name."""
         values = [Summary.Value(tag=k, simple_value=v) for k, v in metrics.items() if k not in _NOT_SHOWN]
         self._add(Summary(value=values), epoch)
 
-    def picture(self, tag: str, png: bytes, epoch: int) -> None:
-        """Write a PNG picture."""
-        image = Summary.Image(encoded_image_string=png, colorspace=3)
+    def picture(self, tag: str, draw: Callable[[], bytes], epoch: int) -> None:
+        """Write the PNG that `draw` gives."""
+        begun = time.monotonic()
+        image = Summary.Image(encoded_image_string=draw(), colorspace=3)
         self._add(Summary(value=[Summary.Value(tag=tag, image=image)]), epoch)
+        now = time.monotonic()
+        self._picture_at = now + 20 * (now - begun)
 
     def hparams(self, params: Mapping[str, Any], metrics: Mapping[str, float], trial: str) -> None:
         """Write a trial's settings and its final metrics for the HParams tab; lists are shown as text."""
@@ -73,15 +82,15 @@ def _domain(domain: Mapping[str, Any]) -> hparams.Domain:
 
 
 def show(board: Board, metrics: Mapping[str, float], model: GeneModel, table: Table) -> None:
-    """Write an epoch; a 2-D table of row vectors also as a picture, at epochs 1, 2, 4, 8, ..."""
+    """Write an epoch; a 2-D table of row vectors also as a picture, now and then."""
     epoch = int(metrics["epoch"])
     board.scalars(metrics, epoch)
-    if not isinstance(model, KeepsRowVectors) or epoch & (epoch - 1):
+    if not isinstance(model, KeepsRowVectors) or not board.picture_due():
         return
     z_nk = model.row_vectors()
     if z_nk.shape[1] == 2:
         labels = next((v[table.rows("train")] for v in table.obs.values() if v.dtype.kind == "U"), None)
-        board.picture("embedding", scatter(z_nk, labels, f"epoch {epoch}"), epoch)
+        board.picture("embedding", lambda: scatter(z_nk, labels, f"epoch {epoch}"), epoch)
 
 
 def scatter(z_nk: np.ndarray, labels_n: np.ndarray | None, title: str) -> bytes:

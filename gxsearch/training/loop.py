@@ -95,7 +95,7 @@ def _train(
         if config.grad_clip:
             nn.utils.clip_grad_norm_(module.parameters(), config.grad_clip)
         optimizer.step()
-        sums.add(losses)
+        sums.add(losses, batch.total)
     return sums.metrics("train", runtime)
 
 
@@ -130,9 +130,9 @@ class Sums:
     weights: dict[str, float] = field(default_factory=dict)
     moments: Tensor | None = None
 
-    def add(self, losses: Losses) -> None:
-        """Add a batch; terms are means, weighted by the number of values behind them."""
-        size = _size(losses)
+    def add(self, losses: Losses, total: Tensor | None = None) -> None:
+        """Add a batch; terms are means, weighted by what they were divided by: `total`, or the values behind them."""
+        size = _size(losses) if total is None else total.double()
         self.weight = self.weight + size
         for name, term in losses.terms.items():
             self.terms[name] = self.terms.get(name, 0.0) + term.detach().double() * size

@@ -1,0 +1,91 @@
+"""The three drivers of the loop give one result: this process, a trial's rank under Ray Train, a TorchTrainer."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import ray
+import torch
+
+from gxsearch.data.prepare import prepare
+from gxsearch.data.table import DataConfig
+from gxsearch.models import registry
+from gxsearch.search.rank import Place, Stepper, train_here
+from gxsearch.search.refit import refit
+from gxsearch.training.runtime import LocalRuntime
+from gxsearch.training.session import Bench, Job, session
+
+EPOCHS = 3
+
+
+def pytest_generate_tests(metafunc):
+    if "name" in metafunc.fixturenames:
+        metafunc.parametrize("name", registry.names())
+
+
+@pytest.fixture
+def table(name):
+    kind = registry.get(name)
+    return prepare(DataConfig(**kind.demo), where="demo", layout=kind.View.layout, allow_negative=True)
+
+
+@pytest.fixture
+def job(name) -> Job:
+    return Job(name, {}, {"batch_size": 1024 if name == "fe" else 32}, {}, EPOCHS, 0, "val/loss", "min")
+
+
+@pytest.fixture
+def expected(job, table) -> list[dict]:
+    return [losses(m) for m, _ in session(job, Bench(table, torch.device("cpu")), LocalRuntime(threads=1))]
+
+
+def losses(metrics: dict) -> dict:
+    return {
+        k: v for k, v in metrics.items() if k.startswith("val/") or k in ("train/loss", "epoch", "best", "best_epoch")
+    }
+
+
+def test_a_rank_under_ray_train_needs_no_cluster_and_gives_the_losses_of_this_process(job, table, expected, tmp_path):
+    heard: list[dict] = []
+    running_before = ray.is_initialized()
+
+    train_here(job, Bench(table, torch.device("cpu")), Place(1, 0), tmp_path, lambda m: heard.append(losses(m)) or True)
+
+    assert heard == expected
+    assert ray.is_initialized() == running_before
+
+
+def test_a_stepper_gives_an_epoch_a_step_and_stops_when_told(job, table, expected, tmp_path):
+    bench = Bench(table, torch.device("cpu"))
+    stepper = Stepper(lambda report: train_here(job, bench, Place(1, 0), tmp_path, report))
+
+    first, second = losses(stepper.next()), losses(stepper.next())
+    stepper.stop()
+
+    assert [first, second] == expected[:2]
+    assert not (tmp_path / "checkpoints" / f"{EPOCHS:06d}").exists()
+
+
+def test_what_a_training_raises_reaches_the_step(job, table, tmp_path):
+    broken = dataclasses.replace(job, metric="val/nothing")
+    bench = Bench(table, torch.device("cpu"))
+
+    stepper = Stepper(lambda report: train_here(broken, bench, Place(1, 0), tmp_path, report))
+
+    with pytest.raises(KeyError, match="val/nothing"):
+        stepper.next()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_torch_trainer_gives_the_losses_of_this_process(slots, name, job, table, expected, tmp_path, workers):
+    config = {"job": dataclasses.asdict(job), "folder": str(tmp_path / "trial")}
+    Path(config["folder"]).mkdir()
+
+    heard = [losses(m) for m in refit(config, ray.put(table), Place(1, 0, world_size=workers), f"{name}-{workers}")]
+
+    assert [m["epoch"] for m in heard] == [1, 2, 3]
+    for found, wanted in zip(heard, expected, strict=True):
+        assert found == pytest.approx(wanted, rel=2e-3 if workers == 2 else 1e-6)
+    assert json.loads((tmp_path / "trial" / "history.ndjson").read_text().splitlines()[-1])["epoch"] == EPOCHS
