@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,11 @@ def search_under_trainer(
                     referee.result(trial.number, metrics)
                     tick()
             except TrialError as error:
-                referee.ended(trial.number, "failed", error.faults[0].what)
+                state = "diverged" if error.faults[0].code == "E701" else "failed"
+                referee.ended(trial.number, state, error.faults[0].what)
 
 
-def refit(config: dict[str, Any], shared: Any, place: Place, name: str) -> Any:
+def refit(config: dict[str, Any], shared: Any, place: Place, name: str) -> Iterator[dict[str, float]]:
     """Train a job under a TorchTrainer; yield each epoch's metrics as rank 0 writes them.
 
     Args:
@@ -53,13 +54,31 @@ def refit(config: dict[str, Any], shared: Any, place: Place, name: str) -> Any:
         place: CPUs and GPUs of a worker, and the number of workers.
 
     Raises:
-        TrialError: when the training failed more often than it is tried again.
+        TrialError: E701 when a loss is not finite, E702 when the training failed more often than it is tried again.
     """
     history = Path(config["folder"]) / "history.ndjson"
     scratch = tempfile.mkdtemp(prefix="gxsearch-")  # Train's own state, which nothing of ours reads
-    trainer = TorchTrainer(
+    given = {"config": config, "table": [shared], "place": place, "history": str(history)}
+    failure: list[BaseException] = []
+    thread = threading.Thread(target=_fit, args=(_trainer(given, name, scratch), failure), daemon=True)
+    thread.start()
+    try:
+        for line in _follow(history, thread):
+            if "diverged" in line:
+                raise TrialError.one("E701", name, line["diverged"])
+            yield line
+    finally:
+        thread.join()
+        shutil.rmtree(scratch, ignore_errors=True)
+    if failure:
+        raise TrialError.one("E702", name, f"{type(failure[0]).__name__}: {str(failure[0]).partition(chr(10))[0]}")
+
+
+def _trainer(given: dict[str, Any], name: str, scratch: str) -> TorchTrainer:
+    place = given["place"]
+    return TorchTrainer(
         _train_rank,
-        train_loop_config={"config": config, "table": [shared], "place": place, "history": str(history)},
+        train_loop_config=given,
         scaling_config=ray.train.ScalingConfig(
             num_workers=place.world_size,
             use_gpu=place.gpus > 0,
@@ -71,23 +90,17 @@ def refit(config: dict[str, Any], shared: Any, place: Place, name: str) -> Any:
             failure_config=ray.train.FailureConfig(max_failures=RETRIES, controller_failure_limit=RETRIES),
         ),
     )
-    failure: list[BaseException] = []
-    thread = threading.Thread(target=_fit, args=(trainer, failure), daemon=True)
-    thread.start()
-    told = 0
-    try:
-        while True:
-            running = thread.is_alive()
-            lines = history.read_text().split("\n")[:-1] if history.exists() else []  # the last may be half written
-            yield from (json.loads(line) for line in lines[told:])
-            told = len(lines)
-            if not running:
-                break
-            time.sleep(_POLL_S)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    if failure:
-        raise TrialError.one("E702", name, f"{type(failure[0]).__name__}: {str(failure[0]).partition(chr(10))[0]}")
+
+
+def _follow(history: Path, thread: threading.Thread) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a file as another process writes them, until the thread has ended."""
+    told, running = 0, True
+    while running:
+        running = thread.is_alive()
+        lines = history.read_text().split("\n")[:-1] if history.exists() else []  # the last may be half written
+        yield from (json.loads(line) for line in lines[told:])
+        told = len(lines)
+        time.sleep(_POLL_S if running else 0)
 
 
 def _fit(trainer: TorchTrainer, failure: list[BaseException]) -> None:
@@ -102,12 +115,16 @@ def _train_rank(given: dict[str, Any]) -> None:
     place, config = given["place"], given["config"]
     bench = Bench(ray.get(given["table"][0]).dense(), place.device)
 
-    def report(metrics: dict[str, float]) -> bool:
+    def write(line: dict[str, Any]) -> bool:
         with open(given["history"], "a") as file:
-            file.write(json.dumps(metrics) + "\n")
+            file.write(json.dumps(line) + "\n")
         return True
 
-    train_rank(Job(**config["job"]), bench, place, Path(config["folder"]), report)
+    try:
+        train_rank(Job(**config["job"]), bench, place, Path(config["folder"]), write)
+    except TrialError as error:  # the same on every rank; Train would only try it again
+        if ray.train.get_context().get_world_rank() == 0:
+            write({"diverged": error.faults[0].what})
 
 
 def _place(spec: Spec) -> Place:

@@ -10,6 +10,7 @@ import torch
 
 from gxsearch.data.prepare import prepare
 from gxsearch.data.table import DataConfig
+from gxsearch.errors import TrialError
 from gxsearch.models import registry
 from gxsearch.search.rank import Place, Stepper, train_here
 from gxsearch.search.refit import refit
@@ -20,7 +21,8 @@ EPOCHS = 3
 
 
 def pytest_generate_tests(metafunc):
-    if "name" in metafunc.fixturenames:
+    marked = {mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")}
+    if "name" in metafunc.fixturenames and "name" not in marked:
         metafunc.parametrize("name", registry.names())
 
 
@@ -89,3 +91,17 @@ def test_torch_trainer_gives_the_losses_of_this_process(slots, name, job, table,
     for found, wanted in zip(heard, expected, strict=True):
         assert found == pytest.approx(wanted, rel=2e-3 if workers == 2 else 1e-6)
     assert json.loads((tmp_path / "trial" / "history.ndjson").read_text().splitlines()[-1])["epoch"] == EPOCHS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["toy"])
+def test_a_loss_that_is_not_finite_ends_a_torch_trainer_at_once(slots, name, job, table, tmp_path):
+    exploding = dataclasses.replace(job, model_config={"explode_at": 2})
+    config = {"job": dataclasses.asdict(exploding), "folder": str(tmp_path)}
+    heard = []
+
+    with pytest.raises(TrialError, match="E701.*became nan in epoch 2"):
+        for metrics in refit(config, ray.put(table), Place(1, 0), "exploding"):
+            heard.append(metrics["epoch"])
+
+    assert heard == [1]
