@@ -13,6 +13,7 @@ so that on a tile of rows x genes its products are made once per row and once pe
 
 from __future__ import annotations
 
+import dataclasses
 from itertools import pairwise
 from typing import Literal
 
@@ -163,6 +164,24 @@ class FactorizedEmbeddings(GeneModel):
             y = self.decode(z)
             found.append(known_ng @ y.square().T - 2 * seen_ng @ y.T)
         return self.samples.weight[torch.cat(found, 1).argmin(1)].clone()
+
+    @torch.no_grad()
+    def reset_sample_table(self, samples: int | Tensor) -> FactorizedEmbeddings:
+        """Return a copy with another sample table: vectors (n, k), or a number of rows to draw anew.
+
+        Genes and network are the same, so the copy can be trained on, or decoded for, other samples (the package's
+        `reset_embedding_layer`).
+
+        Raises:
+            ValueError: when the vectors are not as long as the model's.
+        """
+        drawn = isinstance(samples, int)
+        z_nk = torch.randn(samples, self.config.sample_dim) * self.config.init_std if drawn else samples
+        if z_nk.shape[1:] != (self.config.sample_dim,):
+            raise ValueError(f"vectors must be (n, {self.config.sample_dim}), got {tuple(z_nk.shape)}")
+        fresh = FactorizedEmbeddings(self.config, dataclasses.replace(self.dims, n_rows=len(z_nk)))
+        fresh.load_state_dict({**self.state_dict(), "samples.weight": z_nk})
+        return fresh.to(self.samples.weight.device).train(self.training)
 
     def gene_vectors(self) -> np.ndarray:
         """Return the genes' vectors (g, d)."""

@@ -236,3 +236,19 @@ def _batch() -> Batch:
     torch.manual_seed(1)
     x = torch.randn(3, 2, 2, dtype=torch.float64)
     return Batch(x, torch.randint(10, (3, 2)), torch.randint(12, (3, 2)), torch.ones_like(x))
+
+
+def test_another_sample_table_leaves_genes_and_network_and_the_model_itself_as_they_are(table):
+    model, _, _ = trained(table, epochs=2)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    z_nk = torch.randn(7, model.config.sample_dim)
+
+    given, drawn = model.reset_sample_table(z_nk), model.reset_sample_table(5)
+
+    assert torch.equal(given.samples.weight, z_nk) and drawn.samples.weight.shape == (5, model.config.sample_dim)
+    for name, value in before.items():
+        assert torch.equal(model.state_dict()[name], value)
+        assert name == "samples.weight" or torch.equal(given.state_dict()[name], value)
+    assert torch.equal(given.decode(given.samples.weight), model.decode(z_nk))
+    with pytest.raises(ValueError, match="vectors must be"):
+        model.reset_sample_table(torch.zeros(3, model.config.sample_dim + 1))
