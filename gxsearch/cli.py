@@ -225,6 +225,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _show(error: GxError) -> None:
+    if error.exit_code > 128:  # a signal is no error
+        _say("\n".join(f"{fault.what}\n{fault.fix}" for fault in error.faults))
+        return
     for fault in error.faults:
         click.echo(str(fault), err=True)
         if isinstance(error, SpecError):

@@ -107,9 +107,10 @@ class Progress:
         leader, metric = self.leader(), self._referee.spec.objective.metric
         if leader is not None:
             where = f"   epoch {leader.best_epoch}   {short(leader.params)}"
-            lines.append(
-                Text.assemble(f" best {leader.number:03d}  {metric} ", (f"{leader.best:.5g}", "bold green"), where)
-            )
+            value = (f"{leader.best:.5g}", "bold green")
+            best = Text.assemble(f" best {leader.number:03d}  {metric} ", value, where)
+            best.truncate(self._terminal.width - 1, overflow="ellipsis")
+            lines.append(best)
         return Group(*lines, self._table(trials))
 
     def _left(self, done: int, elapsed: float) -> str:
@@ -123,9 +124,12 @@ class Progress:
     def _table(self, trials: list[Standing]) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 1), header_style="dim")
         metric = self._referee.spec.objective.metric
-        for name in ("trial", "state", "epoch", metric, "best"):
-            table.add_column(name, no_wrap=True, justify="left" if name in ("trial", "state") else "right", min_width=5)
-        table.add_column("settings", overflow="ellipsis", no_wrap=True, ratio=1)
+        widths = {"trial": 5, "state": 8, "epoch": 6, metric: max(8, len(metric)), "best": 8}
+        for name, width in widths.items():
+            left = name in ("trial", "state")
+            table.add_column(name, no_wrap=True, justify="left" if left else "right", min_width=width)
+        rest = max(10, self._terminal.width - sum(width + 3 for width in widths.values()) - 3)
+        table.add_column("settings", overflow="ellipsis", no_wrap=True, max_width=rest)
         running = [t for t in trials if t.state == "running"]
         ended = [t for t in trials if t.state != "running"]
         for trial in [*reversed(running), *reversed(ended)][:ROWS]:
