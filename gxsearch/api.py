@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gxsearch.errors import RunError, RunFailed
-from gxsearch.results.run_dir import RunDir
+from gxsearch.results.run_dir import RunDir, refuse_existing
 from gxsearch.search.spec import Spec, load
 
 LOCAL = "local"
@@ -42,7 +42,7 @@ def check(spec: Spec, *, data: bool = True) -> dict[str, Any]:
         SpecError: when a corner of the space is refused by the model.
         DataError: with all that is wrong with the data.
     """
-    from gxsearch.search.opening import dims, read_table
+    from gxsearch.search.intake import dims, read_table
 
     found: dict[str, Any] = {"corners": spec.check_corners(), "notes": spec.notes}
     if data:
@@ -72,16 +72,18 @@ def tune(
         SpecError, DataError, ResourceError: before anything was started.
         RunFailed: no trial succeeded. Interrupted: a signal came.
     """
-    from gxsearch.search.launch import LOCAL as here
+    from gxsearch.search.intake import dims, read_table
     from gxsearch.search.launch import connected, local_resources, slots
-    from gxsearch.search.opening import begin, read_table, refuse_existing
 
     spec.check_corners()
     folder = Path(out) / (name or f"{spec.name}-{datetime.now():%m%d-%H%M%S}")
     refuse_existing(folder)  # before Ray is started: it is quick to tell
-    if address == here:
+    if address == LOCAL:
         slots(spec.resources, *local_resources())  # before the data are read: it is quick to tell
     table = read_table(spec)
+    dims(spec, table)  # says whether the data suit the model
+    from gxsearch.search.opening import begin  # imports Ray: only once nothing speaks against it
+
     with connected(address, spec.resources) as fit, begin(spec, table, fit, folder) as opened:
         say(f"{folder}   {fit} trials at once   {spec.data.path}: {table.n_obs} x {table.n_vars}")
         _search(opened, quiet)
@@ -134,8 +136,9 @@ def train(
     """
     from gxsearch.console import Progress
     from gxsearch.search.deadline import Deadline
+    from gxsearch.search.intake import read_table
     from gxsearch.search.local import search_here, single
-    from gxsearch.search.opening import begin, read_table
+    from gxsearch.search.opening import begin
 
     spec = single(spec, trial, workers)
     table = read_table(spec)

@@ -80,12 +80,14 @@ def check(spec: str, sets: Sequence[str], no_data: bool) -> None:
 @QUIET
 def tune(spec: str, sets: Sequence[str], name: str | None, out: str, address: str, quiet: bool, **given: Any) -> None:
     """Search a space of settings and make the results."""
-    from gxsearch import api, listing
+    from gxsearch import api
 
     loaded = api.load_spec(spec, *sets, *_as_sets(given))
     for note in loaded.notes:
         _say(f"note: {note}")
     run = api.tune(loaded, out=out, name=name, address=address, quiet=quiet, say=_sayer(quiet))
+    from gxsearch import listing  # after what may be refused: it takes a while to import
+
     click.echo(listing.ending(run))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from rich.console import Console as Terminal
 from rich.console import Group
@@ -11,8 +12,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from gxsearch.search.deadline import Deadline
-from gxsearch.search.referee import Referee, Standing
+if TYPE_CHECKING:  # they import Ray, which printing does not need
+    from gxsearch.search.deadline import Deadline
+    from gxsearch.search.referee import Referee, Standing
 
 _MARKS = {"complete": "green", "stopped": "yellow", "diverged": "red", "failed": "red", "running": "cyan"}
 ROWS = 8

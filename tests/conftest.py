@@ -23,7 +23,7 @@ def toy_spec():
 @pytest.fixture(scope="session")
 def toy_table():
     """Return the toy spec's table."""
-    from gxsearch.search.opening import read_table
+    from gxsearch.search.intake import read_table
     from gxsearch.search.spec import load
 
     return read_table(load(TOY / "toy.yaml"))

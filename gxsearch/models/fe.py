@@ -20,7 +20,6 @@ from typing import Literal
 import numpy as np
 import pydantic
 import torch
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from gxsearch.config import Config, knob
@@ -220,6 +219,8 @@ class FactorizedEmbeddings(GeneModel):
 
     def _start_from_scores(self, x_ng: np.ndarray) -> None:
         """Start at PCA scores, each of standard deviation init_std; components beyond the rank stay random."""
+        from sklearn.decomposition import PCA  # a second that only this start need pay
+
         k = min(self.config.sample_dim, *x_ng.shape)
         pca = PCA(k, random_state=0).fit(x_ng)
         scale_k = np.sqrt(pca.explained_variance_) / self.config.init_std

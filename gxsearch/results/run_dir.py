@@ -70,6 +70,17 @@ class RunDir:
             raise RunError.one("E602", str(self.run), f"cannot be read ({error})") from None
 
 
+def refuse_existing(folder: Path) -> None:
+    """Raise where a new search would meet an old one.
+
+    Raises:
+        RunError: when the folder exists.
+    """
+    if folder.exists():
+        hint = f"gxsearch resume {folder}, or another --name"
+        raise RunError.one("E603", str(folder), "this folder exists already", hint)
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old bytes or the new ones."""
     path.parent.mkdir(parents=True, exist_ok=True)

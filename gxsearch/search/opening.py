@@ -19,13 +19,13 @@ from typing import Any
 
 import gxsearch
 from gxsearch.config import read as read_config
-from gxsearch.data.prepare import prepare
 from gxsearch.data.table import Table
 from gxsearch.data.view import Dims
 from gxsearch.errors import RunError
 from gxsearch.models import registry
 from gxsearch.results.ledger import Ledger, events
-from gxsearch.results.run_dir import RunDir, write_atomic
+from gxsearch.results.run_dir import RunDir, refuse_existing, write_atomic
+from gxsearch.search.intake import dims, read_table
 from gxsearch.search.referee import Referee, replay
 from gxsearch.search.scribe import Scribe, plain_domains
 from gxsearch.search.sections import Budget
@@ -63,33 +63,6 @@ class Opened:
         self.ledger.append("run_ended", durable=True, state=state, reason=reason)
         self.ledger.close()
         self.lock.close()
-
-
-def read_table(spec: Spec) -> Table:
-    """Load, check, split and transform the data of a spec.
-
-    Raises:
-        DataError: with all that is wrong with it.
-    """
-    layout, base = registry.get(spec.model).View.layout, Path(spec.path).resolve().parent
-    return prepare(spec.data, where=spec.path, base=base, layout=layout, allow_negative=spec.data.allow_negative)
-
-
-def dims(spec: Spec, table: Table) -> Dims:
-    """Fit the view once in this process, so that data which do not suit the model are found before a trial starts."""
-    view = registry.get(spec.model).View
-    return view.fit(table, read_config(view.Config, spec.data.view, spec.path, "data.view")).dims
-
-
-def refuse_existing(folder: Path) -> None:
-    """Raise where a new search would meet an old one.
-
-    Raises:
-        RunError: when the folder exists.
-    """
-    if folder.exists():
-        hint = f"gxsearch resume {folder}, or another --name"
-        raise RunError.one("E603", str(folder), "this folder exists already", hint)
 
 
 def begin(spec: Spec, table: Table, slots: int, folder: Path) -> Opened:

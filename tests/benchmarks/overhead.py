@@ -23,8 +23,9 @@ from gxsearch.data.table import Table
 from gxsearch.results.ledger import events, trials
 from gxsearch.search.deadline import Deadline
 from gxsearch.search.draw import draw_config
+from gxsearch.search.intake import read_table
 from gxsearch.search.launch import connected
-from gxsearch.search.opening import begin, read_table
+from gxsearch.search.opening import begin
 from gxsearch.search.spec import Spec, load
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.session import Bench, Job, session
