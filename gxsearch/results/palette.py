@@ -32,9 +32,10 @@ MOST = len(CATEGORIES) * len(SHAPES)
 def styles(labels: np.ndarray) -> dict[str, tuple[str, str]]:
     """Return a color and a shape per label; the rarest labels beyond 40 share one gray.
 
-    The colors go round first, so that up to eight labels differ by color alone.
+    The most frequent labels come first and the colors go round first, so that the eight largest classes differ by
+    color alone.
     """
     names, times = np.unique(labels.astype(str), return_counts=True)
-    kept = set(names[np.argsort(-times, kind="stable")[:MOST]].tolist())
-    looks = itertools.product(SHAPES, CATEGORIES)
-    return {name: next(looks)[::-1] if name in kept else (MISSING, "circle") for name in names.tolist()}
+    by_size = names[np.argsort(-times, kind="stable")].tolist()
+    looks = dict(zip(by_size, itertools.product(SHAPES, CATEGORIES), strict=False))
+    return {name: looks[name][::-1] if name in looks else (MISSING, "circle") for name in names.tolist()}
