@@ -156,15 +156,26 @@ def train(
     return _concluded(opened.run, table, say)
 
 
-def embed(source: str | Path, data: str | Path, out: str | Path, *, recon: bool = False) -> Any:
-    """Add the vectors of a run's best model, or of an exported one, to a data set; return it and write it to `out`.
+def embed(
+    source: str | Path, data: str | Path, out: str | Path | None = None, *, recon: bool = False, force: bool = False
+) -> Any:
+    """Add the vectors of a run's best model, or of an exported one, to a data set; return it and write it.
+
+    The file is `out`, or ``<name of the data>_<model>.h5ad`` in the working folder; one that exists is replaced only
+    with `force`.
 
     Raises:
-        DataError: when the data cannot be read, or lack genes of the model.
+        DataError: when the data cannot be read, lack genes of the model, or the file exists.
     """
     from gxsearch.results.embed import embed_new
 
-    return embed_new(source, data, out, recon=recon)
+    return embed_new(source, data, embedded_path(source, data) if out is None else out, recon=recon, force=force)
+
+
+def embedded_path(source: str | Path, data: str | Path) -> Path:
+    """Return where `embed` writes unless it is told."""
+    stem = Path(str(data).split("?")[0]).name.split(".")[0]
+    return Path(f"{stem}_{open_model(source).name}.h5ad")
 
 
 def open_model(path: str | Path) -> Any:

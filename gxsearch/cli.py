@@ -160,13 +160,15 @@ def best(run: str, form: str) -> None:
 @cli.command()
 @click.argument("source", metavar="RUN_OR_MODEL")
 @click.argument("data")
-@click.option("-o", "--out", required=True, metavar="OUT.h5ad", help="Where to write the data with the vectors.")
+@click.option("-o", "--out", metavar="OUT.h5ad", help="Where to write; by default <data>_<model>.h5ad, here.")
 @click.option("--recon", is_flag=True, help="Add the reconstructed values as a layer.")
-def embed(source: str, data: str, out: str, recon: bool) -> None:
+@click.option("--force", is_flag=True, help="Replace a file that exists.")
+def embed(source: str, data: str, out: str | None, recon: bool, force: bool) -> None:
     """Add vectors of new samples to an AnnData."""
     from gxsearch import api
 
-    adata = api.embed(source, data, out, recon=recon)
+    out = out or str(api.embedded_path(source, data))
+    adata = api.embed(source, data, out, recon=recon, force=force)
     added = [f"obsm['{key}'] {adata.obsm[key].shape}" for key in adata.obsm if key[2:] in adata.uns["gxsearch"]]
     click.echo(f"{out}: {', '.join(added)}")
 

@@ -89,7 +89,7 @@ def ending(run: RunDir) -> str:
             _columns(rows),
             "",
             *(f"      {shown / path.relative_to(run.path)}" for path in files),
-            f"next  gxsearch embed {shown} NEW.h5ad -o OUT.h5ad",
+            f"next  gxsearch embed {shown} NEW.h5ad",
             f"      tensorboard --logdir {shown}",
         ]
     )

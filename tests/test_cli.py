@@ -172,8 +172,14 @@ def test_train_makes_a_run_that_every_reading_verb_understands(home, capsys):
     new.obs_names = [f"new{i}" for i in range(7)]
     new.write_h5ad("new.h5ad")
     assert "obsm['X_fe'] (7, 2)" in call(capsys, "embed", "model", "new.h5ad", "-o", "out.h5ad")[1]
+    assert call(capsys, "embed", "runs/one", "new.h5ad")[0] == 0
     embedded = ad.read_h5ad("out.h5ad")
+    assert np.array_equal(ad.read_h5ad("new_fe.h5ad").obsm["X_fe"], embedded.obsm["X_fe"])
     assert np.isfinite(embedded.obsm["X_fe"]).all() and np.array_equal(embedded.X, new.X)
+
+    status, _, err = call(capsys, "embed", "model", "new.h5ad", "-o", "new.h5ad")
+    assert status == 4 and "E454" in err and "X_fe" not in ad.read_h5ad("new.h5ad").obsm
+    assert call(capsys, "embed", "model", "new.h5ad", "-o", "out.h5ad", "--force")[0] == 0
 
 
 def test_reading_a_folder_that_is_no_run_is_an_error_of_its_own(home, capsys):

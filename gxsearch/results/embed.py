@@ -59,15 +59,21 @@ def embeddings(
 
 
 def embed_new(
-    source: str | Path, data: str | Path, out: str | Path, *, recon: bool = False, device: str = "cpu"
+    source: str | Path,
+    data: str | Path,
+    out: str | Path,
+    *,
+    recon: bool = False,
+    force: bool = False,
+    device: str = "cpu",
 ) -> AnnData:
     """Add vectors of a run's best model, or of an exported one, to a data set and write it to `out` (.h5ad).
 
     Everything that the data set has is kept. With `recon`, layers["fe_recon"] holds the model's values (n, g) in
-    units of the transformed data, NaN for genes that it lacks.
+    units of the transformed data, NaN for genes that it lacks. A file that exists is replaced only with `force`.
 
     Raises:
-        DataError: when the data cannot be read or lacks genes, or the model gives no values (`recon`).
+        DataError: when the data cannot be read or lacks genes, the model gives no values (`recon`), or `out` exists.
         RunError: when `source` is neither a run nor an exported model, or is damaged.
         UnsafeError: when `out` is a link.
     """
@@ -76,7 +82,7 @@ def embed_new(
     found = package.open_package(source)
     if recon and not (isinstance(found.model, Decodes) and found.view.axis == "obs"):
         raise DataError.one("E451", str(source), f"{found.name} gives no expression values", "leave out --recon")
-    _check_out(Path(out))
+    _check_out(Path(out), force=force)
     adata = load(str(data))
     table = found.read(adata)
     _add(adata, found, found.embed_table(table, device=device))
@@ -165,11 +171,13 @@ def _recon(adata: AnnData, found: Package) -> np.ndarray:
     return np.ascontiguousarray(_placed(values_gn, found.genes, adata.var_names).T)
 
 
-def _check_out(out: Path) -> None:
+def _check_out(out: Path, *, force: bool) -> None:
     if out.is_symlink():
         raise UnsafeError.one("E811", str(out), "the output file is a link", "give the file it points to")
     if out.suffix != ".h5ad":
         raise DataError.one("E453", str(out), "the output must be an .h5ad file", "-o OUT.h5ad")
+    if out.exists() and not force:
+        raise DataError.one("E454", str(out), "this file exists already", "give another -o, or --force to replace it")
 
 
 def _write(adata: AnnData, path: Path) -> None:
