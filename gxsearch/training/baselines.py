@@ -35,11 +35,11 @@ def baselines(view: View, table: Table, label: str | None, k: int) -> dict[str, 
 
 
 def entry_baselines(view: EntriesView, table: Table, k: int) -> dict[str, Scores]:
-    """Return ``val/entry_mse`` and ``val/r2`` on the view's held-out entries, of five methods by name.
+    """Return ``val/entry_mse`` and ``val/r2`` on the view's held-out entries, of four or five methods by name.
 
     ``mean``: one number; ``gene mean``; ``gene + sample mean``: an additive model, fitted by turns; ``svd-<k>``:
-    iterative SVD of rank k; ``svd up to <k>``: of the rank, at most k, that is best on these very entries, because
-    a full rank k may fit noise.
+    iterative SVD of rank k, and also of the smaller rank that is best on these very entries, where there is one,
+    because a full rank k may fit noise.
     """
     x_ng = view.values(table)[view.training(table)].astype(np.float64)
     held_ng = view.heldout()
@@ -51,8 +51,8 @@ def entry_baselines(view: EntriesView, table: Table, k: int) -> dict[str, Scores
     found = {name: _entry_scores(method(x_ng, ~held_ng)[held_ng], x_ng[held_ng]) for name, method in methods.items()}
     ranks = [rank for rank in _RANKS if rank < k] + [k]
     by_rank = {rank: _entry_scores(iterative_svd(x_ng, ~held_ng, rank)[held_ng], x_ng[held_ng]) for rank in ranks}
-    best = min(by_rank.values(), key=lambda scores: scores["val/entry_mse"])
-    return found | {f"svd-{k}": by_rank[k], f"svd up to {k}": best}
+    best = min(ranks, key=lambda rank: by_rank[rank]["val/entry_mse"])
+    return found | {f"svd-{rank}": by_rank[rank] for rank in dict.fromkeys([k, best])}
 
 
 def row_baselines(view: View, table: Table, label: str | None, k: int) -> dict[str, Scores]:
