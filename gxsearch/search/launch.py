@@ -59,9 +59,10 @@ def _times(need: float, have: float) -> int:
 
 def local_resources() -> tuple[int, int]:
     """Return the CPUs that this process may use and the GPUs of this machine, without starting anything."""
+    import joblib  # knows of affinity and of containers' quotas, on every system
     import torch  # a second that a command which starts nothing need not pay
 
-    return len(os.sched_getaffinity(0)), torch.cuda.device_count()
+    return joblib.cpu_count(), torch.cuda.device_count()
 
 
 @contextmanager
