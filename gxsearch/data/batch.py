@@ -25,6 +25,10 @@ class Batch:
         weight: weight of each value in the loss, same shape as `x`; None means one.
         total: what the weighted sum of losses is divided by; None means the sum of `weight`. With several
             workers it is the mean over the ranks, so that averaged gradients equal those of one worker.
+        hidden: which values of held-out rows are to be found from the others, bool, same shape as `x`.
+        label: class of each example, int64, where the model is told classes; -1 where it is not known.
+        group: index of the group (donor) of each example within the batch, int64, where examples come in groups.
+        anchor: whether an example is an anchor of its group (a mixture) or one of its parts, bool.
     """
 
     x: Tensor
@@ -32,3 +36,7 @@ class Batch:
     gene: Tensor | None = None
     weight: Tensor | None = None
     total: Tensor | None = None
+    hidden: Tensor | None = None
+    label: Tensor | None = None
+    group: Tensor | None = None
+    anchor: Tensor | None = None

@@ -24,12 +24,16 @@ class Dims:
         n_rows: rows that get a vector in training.
         n_genes: genes.
         low, high: smallest and largest training value, in units of the table.
+        n_classes: classes that the view tells the model; 0 where it tells none.
+        n_groups: groups of training rows that have both an anchor and parts; 0 where rows come one by one.
     """
 
     n_rows: int
     n_genes: int
     low: float = 0.0
     high: float = 1.0
+    n_classes: int = 0
+    n_groups: int = 0
 
 
 class Examples(ABC):
@@ -61,6 +65,11 @@ class View(ABC):
     """Which rows get a vector: observations (obsm) or genes (varm)."""
     layout: ClassVar[Literal["dense", "sparse"]] = "dense"
     """What the view wants to find in shared memory; the driver converts once."""
+
+    @classmethod
+    def columns(cls, config: Config) -> tuple[str, ...]:
+        """Return the obs columns that the view reads besides those that the `data` section names."""
+        return ()
 
     @classmethod
     @abstractmethod
@@ -112,6 +121,14 @@ class CutsTables(Protocol):
 
     def cut(self, table: Table, device: torch.device) -> Iterator[Batch]:
         """Yield all rows of the table in their order (genes where the axis is 'var'), whatever their part."""
+
+
+@runtime_checkable
+class Scales(Protocol):
+    """A view whose models read and predict values in units of their own; methods are compared in these units."""
+
+    def scaled(self, table: Table) -> np.ndarray:
+        """Return the values (n, g) of a table as the model reads them, genes in the view's order."""
 
 
 def align(x_ng: np.ndarray, have: np.ndarray, want: np.ndarray, where: str) -> np.ndarray:

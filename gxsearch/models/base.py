@@ -25,6 +25,8 @@ class Losses:
         weights: the weight of each term at this point of training.
         prediction, target: what was reconstructed and what it should be, same shape, for R2 and Pearson.
         weight: weight of each predicted value; None means one.
+        latent: the rows' codes without noise (n, k), for the number of active units.
+        by_gene: `prediction` and `target` are (n, g), so that the loop may correlate gene by gene.
     """
 
     terms: dict[str, Tensor]
@@ -32,11 +34,26 @@ class Losses:
     prediction: Tensor | None = None
     target: Tensor | None = None
     weight: Tensor | None = None
+    latent: Tensor | None = None
+    by_gene: bool = False
 
     @property
     def total(self) -> Tensor:
         """The weighted sum of the terms, a scalar."""
         return sum(self.weights[name] * term for name, term in self.terms.items())
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """When the losses of a training can be compared with those of others, in shares of the training.
+
+    Attributes:
+        warmup: before this share no trial is stopped early.
+        cycle: length of a cycle of annealing; trials are judged at the ends of cycles. 0 without cycles.
+    """
+
+    warmup: float = 0.0
+    cycle: float = 0.0
 
 
 class TrainConfig(Config):
@@ -66,6 +83,9 @@ class GeneModel(nn.Module, ABC):
     demo: ClassVar[dict[str, Any]]
     """The `data` settings of a small simulated set that suits the model; the contract tests train on it."""
 
+    training_only: ClassVar[tuple[str, ...]] = ()
+    """Prefixes of weights that only training needs; an exported model leaves them out."""
+
     def __init__(self, config: Config, dims: Dims):
         super().__init__()
         self.config, self.dims = config, dims
@@ -86,6 +106,16 @@ class GeneModel(nn.Module, ABC):
         it is repeatable; a rough estimate is enough.
         """
         return 1.0
+
+    @classmethod
+    def rhythm(cls, config: Config) -> Rhythm:
+        """Return when a training may be judged; a documented hook for losses that are annealed."""
+        return Rhythm()
+
+    @classmethod
+    def objection(cls, config: Config, dims: Dims) -> str | None:
+        """Return why these settings cannot work on data of these sizes, or None; a documented hook."""
+        return None
 
     def parameter_groups(self, train: TrainConfig) -> list[dict]:
         """Return the optimizer's parameter groups; a documented hook for settings that differ by table."""
