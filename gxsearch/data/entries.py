@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from gxsearch.config import Config, knob
 from gxsearch.data.batch import Batch
 from gxsearch.data.table import Table
+from gxsearch.data.tensors import borrow
 from gxsearch.data.view import Dims, Examples, View, align
 from gxsearch.errors import DataError, Fault
 
@@ -96,7 +96,7 @@ class EntriesView(View):
         x_ng, rows = self.values(table), self.training(table)
         if device.type != "cpu":
             x_ng, rows = x_ng[rows], np.arange(len(rows))
-        return EntriesExamples(_tensor(x_ng).to(device), _tensor(rows), _tensor(self.heldout()), self.config.tile)
+        return EntriesExamples(borrow(x_ng).to(device), borrow(rows), borrow(self.heldout()), self.config.tile)
 
     def values(self, table: Table) -> np.ndarray:
         """Return the dense values (n, g) of a table in the order of the view's genes; no copy where none is needed.
@@ -196,20 +196,21 @@ class EntriesExamples(Examples):
 
 def heldout(obs_names: np.ndarray, genes: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Return which entries (n, g) are held out: a 64-bit mix of the hashed names falls below `share`."""
-    row_n, gene_g = _keys(obs_names, seed), _keys(genes, seed)
+    row_n, gene_g = row_keys(obs_names, seed), row_keys(genes, seed)
     limit, held_ng = np.uint64(share * 2.0**64), np.empty((len(row_n), len(gene_g)), dtype=bool)
     for start in range(0, len(row_n), _ROWS):
-        held_ng[start : start + _ROWS] = _mix(row_n[start : start + _ROWS, None] ^ gene_g) < limit
+        held_ng[start : start + _ROWS] = scramble(row_n[start : start + _ROWS, None] ^ gene_g) < limit
     return held_ng
 
 
-def _keys(names: np.ndarray, seed: int) -> np.ndarray:
+def row_keys(names: np.ndarray, seed: int) -> np.ndarray:
+    """Return 64 random-looking bits per name, the same on every machine (uint64)."""
     salt = seed.to_bytes(8, "little")
     digests = [hashlib.blake2b(name.encode(), digest_size=8, salt=salt).digest() for name in names.tolist()]
     return np.frombuffer(b"".join(digests), dtype="<u8")
 
 
-def _mix(key: np.ndarray) -> np.ndarray:
+def scramble(key: np.ndarray) -> np.ndarray:
     """Scramble 64-bit keys in place (the finalizer of splitmix64: Steele, Lea, Flood, OOPSLA 2014)."""
     key ^= key >> np.uint64(30)
     key *= np.uint64(0xBF58476D1CE4E5B9)
@@ -227,13 +228,6 @@ def _edge(n: int, largest: int) -> int:
 
 def _cut(n: int, edge: int, generator: torch.Generator) -> Tensor:
     return torch.randperm(n, generator=generator)[: n // edge * edge].view(-1, edge)
-
-
-def _tensor(array: np.ndarray) -> Tensor:
-    with warnings.catch_warnings():
-        # The table may be a read-only view of shared memory; nothing here writes to it.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array)
 
 
 def _range(x_ng: np.ndarray, rows: np.ndarray, held_ng: np.ndarray) -> tuple[float, float]:

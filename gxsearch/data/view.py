@@ -12,6 +12,7 @@ import torch
 
 from gxsearch.config import Config
 from gxsearch.data.batch import Batch
+from gxsearch.data.ensembl import partners
 from gxsearch.data.table import Table
 from gxsearch.errors import DataError, did_you_mean
 
@@ -124,23 +125,36 @@ class CutsTables(Protocol):
 
 
 @runtime_checkable
+class Hides(Protocol):
+    """A view of whose rows some values can be hidden, so that a model is judged by how it finds them."""
+
+    def hidden(self, obs_names: np.ndarray) -> np.ndarray:
+        """Return which values (n, g) of rows of these names are hidden: the same ones for every trial, bool."""
+
+    def masked(self, table: Table, hidden_ng: np.ndarray, device: torch.device) -> Iterator[Batch]:
+        """Yield all rows of the table in their order, with `Batch.hidden` set."""
+
+
+@runtime_checkable
 class Scales(Protocol):
     """A view whose models read and predict values in units of their own; methods are compared in these units."""
 
-    def scaled(self, table: Table) -> np.ndarray:
-        """Return the values (n, g) of a table as the model reads them, genes in the view's order."""
+    def scaled(self, x_ng: np.ndarray) -> np.ndarray:
+        """Return values (n, g) in units of the table, genes in the view's order, as the model reads them."""
 
 
-def align(x_ng: np.ndarray, have: np.ndarray, want: np.ndarray, where: str) -> np.ndarray:
+def align(x_ng: np.ndarray, have: np.ndarray, want: np.ndarray, where: str, *, noun: str = "genes") -> np.ndarray:
     """Return the columns of `x_ng` (n, g_have) in the order of the genes `want`: (n, g_want).
 
+    A gene that is not there by name is found by its Ensembl id without a version, where only one gene has it.
+
     Raises:
-        DataError: naming how many genes are missing and the first five of them.
+        DataError: naming how many genes (or whatever `noun` the columns are) are missing and the first five of them.
     """
-    place = {name: i for i, name in enumerate(have.tolist())}
-    missing = [name for name in want.tolist() if name not in place]
+    place_g = np.array(partners(want.tolist(), have.tolist()), dtype=np.int64)
+    missing = want[place_g < 0].tolist()
     if missing:
         shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        hint = did_you_mean(missing[0], list(place)[:5000])
-        raise DataError.one("E420", where, f"{len(missing)} of {len(want)} genes are missing: {shown}", hint)
-    return x_ng[:, [place[name] for name in want.tolist()]]
+        hint = did_you_mean(missing[0], have.tolist()[:5000])
+        raise DataError.one("E420", where, f"{len(missing)} of {len(want)} {noun} are missing: {shown}", hint)
+    return x_ng[:, place_g]

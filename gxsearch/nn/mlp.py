@@ -34,3 +34,27 @@ def run_stack(layers: Sequence[nn.Module], h: Tensor, activation: Activation) ->
 def activate(h: Tensor, activation: Activation) -> Tensor:
     """Apply an activation in place; `h` must not be needed by any other gradient."""
     return _in_place[activation](h)
+
+
+Smooth = Literal["elu", "relu", "gelu"]
+Norm = Literal["batch", "layer"]
+
+_modules: dict[str, type[nn.Module]] = {"elu": nn.ELU, "relu": nn.ReLU, "gelu": nn.GELU}
+_norms: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
+
+
+def blocks(widths: Sequence[int], *, norm: Norm, activation: Smooth, dropout: float) -> nn.Sequential:
+    """Return Linear - norm - activation - dropout between successive widths; Glorot-uniform weights, zero biases."""
+    layers: list[nn.Module] = []
+    for layer in linear_stack(widths):
+        layers += [layer, _norms[norm](layer.out_features), _modules[activation](), nn.Dropout(dropout)]
+    return nn.Sequential(*layers)
+
+
+def linear(n_in: int, n_out: int, *, bias: bool = True) -> nn.Linear:
+    """Return a linear layer with Glorot-uniform weights and a bias of zeros, or none."""
+    layer = nn.Linear(n_in, n_out, bias=bias)
+    nn.init.xavier_uniform_(layer.weight)
+    if bias:
+        nn.init.zeros_(layer.bias)
+    return layer
