@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gxsearch.data.ensembl import places
 from gxsearch.data.findings import Findings, counted, shown
 from gxsearch.data.sources import find
 from gxsearch.data.table import Genes
@@ -36,21 +37,34 @@ def check_genes(config: Genes, var_names: np.ndarray, base: Path | None, found: 
     left = len(var_names)
     if config.file is not None:
         try:
-            names = dict.fromkeys(read_genes(config.file, base))
+            names = list(dict.fromkeys(read_genes(config.file, base)))
         except DataError as error:
             found.faults.extend(error.faults)
             return
-        known = set(var_names.tolist())
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            what = f"data.genes.file: {len(unknown)} of {counted(len(names), 'gene')} not in {found.source}"
-            hint = did_you_mean(unknown[0], list(known)[:5000])
-            found.setting("E431", f"{what}: {shown(unknown)}", hint if hint.startswith("did") else "remove them")
-        left = len(names) - len(unknown)
+        left = _check_names(config, names, var_names.tolist(), found)
     if config.top_variable is not None and config.top_variable > left:
         found.setting(
             "E432", f"data.genes.top_variable: {config.top_variable:,} of {counted(left, 'gene')}", "ask for fewer"
         )
+
+
+def _check_names(config: Genes, names: list[str], have: list[str], found: Findings) -> int:
+    """Note listed genes that the data lack, or have several times; return how many genes the list leaves."""
+    place, ambiguous = places(names, have)
+    if ambiguous:
+        what = f"several genes of {found.source} fit {counted(len(ambiguous), 'name')}: {shown(ambiguous)}"
+        found.setting("E431", f"data.genes.file: {what}", "name them with their versions")
+    unknown = [name for name, i in zip(names, place, strict=True) if i < 0 and name not in ambiguous]
+    if unknown:
+        what = f"data.genes.file: {len(unknown)} of {counted(len(names), 'gene')} not in {found.source}"
+        hint = did_you_mean(unknown[0], have[:5000])
+        fixes = [hint] if hint.startswith("did") else ["remove them"]
+        if len(unknown) == len(names) or config.require_all:
+            fixes += ["data.genes.require_all: false passes over them"] if len(unknown) < len(names) else []
+            found.setting("E431", f"{what}: {shown(unknown)}", "; ".join(fixes))
+        else:
+            found.warn(f"{what}: {shown(unknown)}")
+    return len({i for i in place if i >= 0})
 
 
 def choose_genes(
@@ -58,22 +72,27 @@ def choose_genes(
 ) -> np.ndarray:
     """Return the indices of the genes used (g',), ascending: the order of the file is kept.
 
-    Named genes first, then those with values other than zero in `min_cells` training rows, then the `top_variable`
-    of largest variance of `x_ng` (n, g), transformed values, over the rows `train`; ties by name.
+    Named genes first, then those with values other than zero in `min_cells` training rows and detected in the share
+    `min_detected` of them, then the `top_variable` of largest variance of `x_ng` (n, g), transformed values, over the
+    rows `train`; ties by name. With `data.orientation: genes`, `train` are all samples: none of them is held out.
 
     Raises:
         DataError: E432 when too few genes are left.
     """
     named = np.ones(len(var_names), dtype=bool)
     if config.file is not None:
-        named = np.isin(var_names, read_genes(config.file, base))
+        place, _ = places(read_genes(config.file, base), var_names.tolist())
+        named = np.isin(np.arange(len(var_names)), place)
     keep = np.flatnonzero(named)
     if config.min_cells:
         keep = keep[_cells_g(x_ng[train])[keep] >= config.min_cells]
+    if config.min_detected:
+        keep = keep[detected(x_ng[train])[keep] >= config.min_detected]
     wanted = max(config.top_variable or 1, 1)
     if len(keep) < wanted:
         what = f"data.genes: {counted(len(keep), 'gene')} of {len(var_names):,} left where {wanted:,} are wanted"
-        raise DataError.one("E432", where, what, f"lower min_cells ({config.min_cells}) or top_variable")
+        fix = f"lower min_cells ({config.min_cells}), min_detected ({config.min_detected:g}) or top_variable"
+        raise DataError.one("E432", where, what, fix)
     if config.top_variable is None:
         return keep
     var_g = variances(x_ng[train])[keep]
@@ -90,6 +109,17 @@ def variances(x_ng: Matrix) -> np.ndarray:
         block = (block if isinstance(block, np.ndarray) else block.toarray()).astype(np.float64)
         var_g[start : start + BLOCK] = np.where(block.max(0) == block.min(0), 0.0, block.var(0))
     return var_g.astype(np.float32)  # the last digits of the sums depend on the order of the rows
+
+
+def detected(x_ng: Matrix) -> np.ndarray:
+    """Return the share of the rows (g,) in which a gene is above the smallest value of all, or above zero.
+
+    Values that may be negative, as log2(TPM + 0.001), have a floor of their own, at which nothing was seen.
+    """
+    floor = min(float(x_ng.min()), 0.0)
+    if floor < 0 and not isinstance(x_ng, np.ndarray):
+        x_ng = x_ng.toarray()  # zeros are above the floor, so nothing is saved by leaving them out
+    return np.asarray((x_ng > floor).sum(axis=0)).ravel() / x_ng.shape[0]
 
 
 def _cells_g(x_ng: Matrix) -> np.ndarray:

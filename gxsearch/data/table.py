@@ -18,8 +18,17 @@ class Genes(Config):
     """Which genes the models see; chosen on training rows only."""
 
     top_variable: int | None = knob(None, doc="keep this many genes of largest variance over training rows", low=2)
-    file: str | None = knob(None, doc="keep the genes named in this text file, one a line")
+    file: str | None = knob(
+        None, doc="keep the genes named in this text file, one a line; the version of an Ensembl id does not matter"
+    )
+    require_all: bool = knob(True, doc="a gene of the file that the data lack is a fault; else it is passed over")
     min_cells: int = knob(0, doc="drop genes with values other than zero in fewer training rows than this", low=0)
+    min_detected: float = knob(
+        0.0,
+        doc="drop genes above the smallest value (zero, if none is negative) in less than this share of them",
+        low=0.0,
+        high=1.0,
+    )
 
 
 class Split(Config):
@@ -27,8 +36,8 @@ class Split(Config):
 
     val: float = knob(0.15, doc="share of rows that the search may look at", low=0.0, below=1.0)
     test: float = knob(0.15, doc="share of rows touched once, at the end", low=0.0, below=1.0)
-    group: str | None = knob(None, doc="obs column (donor, patient) whose rows stay together")
-    stratify: str | None = knob(None, doc="obs column whose classes keep their shares in every part")
+    group: str | None = knob(None, doc="column of the rows (donor, patient) whose rows stay together")
+    stratify: str | None = knob(None, doc="column of the rows whose classes keep their shares in every part")
     seed: int = knob(0, doc="seed of the split", low=0)
 
 
@@ -44,7 +53,10 @@ class DataConfig(Config):
         False, doc="accept values below zero, as of log ratios or z-scores; not with a transform"
     )
     genes: Genes = knob(Genes(), doc="which genes are used")
-    label: str | None = knob(None, doc="obs column that scores and colors embeddings; never an input")
+    orientation: Literal["samples", "genes"] = knob(
+        "samples", doc="the rows that are split and get vectors: samples (columns are of obs), or genes (of var)"
+    )
+    label: str | None = knob(None, doc="column of the rows that scores and colors embeddings; never an input")
     batch: list[str] = knob([], doc="obs columns of nuisance covariates")
     time: str | None = knob(None, doc="obs column of time, for series")
     spatial: str | None = knob(None, doc="obsm key of coordinates, for spatial models")
@@ -56,12 +68,15 @@ class DataConfig(Config):
 class Table:
     """A checked, transformed, split data set; arrays may be read-only views of shared memory.
 
+    With `data.orientation: genes` it is the transpose of the file: its rows (n) are genes and what is called genes
+    here (g) are samples.
+
     Attributes:
         x_ng: values, float32, dense or CSR.
         obs_names: unique row names (n,), unicode array.
         var_names: unique gene names (g,), unicode array.
         part_n: index into `PARTS` per row (n,), int8.
-        obs: the obs columns that the spec names; text as unicode arrays, numbers as float64.
+        obs: the columns of the rows that the spec names; text as unicode arrays, numbers as float64.
         obsm: coordinates, if asked for.
         facts: JSON-ready record: source, shape, sha256 fingerprint, transform, split sizes, warnings.
     """
