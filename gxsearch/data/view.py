@@ -131,7 +131,7 @@ class Hides(Protocol):
     def hidden(self, obs_names: np.ndarray) -> np.ndarray:
         """Return which values (n, g) of rows of these names are hidden: the same ones for every trial, bool."""
 
-    def masked(self, table: Table, hidden_ng: np.ndarray, device: torch.device) -> Iterator[Batch]:
+    def masked(self, table: Table, hidden_ng: np.ndarray | None, device: torch.device) -> Iterator[Batch]:
         """Yield all rows of the table in their order, with `Batch.hidden` set."""
 
 

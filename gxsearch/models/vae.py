@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import pydantic
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -70,6 +71,12 @@ class VAEConfig(Config):
     gene_vectors: Literal["jacobian", "decoder"] = knob(
         "jacobian", doc="a gene's vector: mean of d x_g / d z, or its row of the decoder's last layer"
     )
+
+    @pydantic.model_validator(mode="after")
+    def _leave_something_to_read(self) -> VAEConfig:
+        if self.mask_min + self.mask_width > 0.95:
+            raise ValueError("mask_min + mask_width must leave at least 0.05 of the values")
+        return self
 
 
 class VAETrain(TrainConfig):
@@ -138,7 +145,7 @@ class VAE(GeneModel):
             y_hidden = self.decode_scaled(self.encode(x.masked_fill(batch.hidden, 0.0))[0])
             terms["masked_mse"] = (y_hidden - x).square().mul(batch.hidden).sum() / batch.hidden.sum()
             weights["masked_mse"] = 0.0
-        if self.projection is not None:
+        if self.projection is not None and self._told(batch):
             weights = {name: weight * self._vae_weight(progress) for name, weight in weights.items()}
             terms["contrast"] = self.contrast(batch, mu, progress)
             weights["contrast"] = self.config.contrast_weight if self._contrasts(progress) else 0.0
@@ -242,6 +249,11 @@ class VAE(GeneModel):
             return {"kl": unit * self.config.beta * self.annealing.factor(progress)}
         terms["kl_gap"] = (terms["kl"] - self.annealing.capacity(progress, self.config.capacity)).abs()
         return {"kl": 0.0, "kl_gap": unit * self.config.capacity_gamma}
+
+    def _told(self, batch: Batch) -> bool:
+        """Say whether a batch tells what is to be contrasted; rows that are only measured may not."""
+        needed = {"supcon": batch.label, "pair": batch.group}
+        return needed.get(self.config.contrast, batch.x) is not None
 
     def _contrasts(self, progress: float) -> bool:
         return progress >= self.config.contrast_from

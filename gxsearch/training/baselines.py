@@ -6,17 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
 from gxsearch.data.entries import EntriesView, heldout
 from gxsearch.data.table import Table
-from gxsearch.data.view import View, align
-from gxsearch.models.base import Decodes, FitsNewRows, GeneModel
-from gxsearch.training.embedding import fit_vectors, reconstruct
+from gxsearch.data.view import Hides, Scales, View, align
+from gxsearch.models.base import Decodes, FitsNewRows, GeneModel, Losses
+from gxsearch.training.embedding import embed_known, fit_vectors, reconstruct
+from gxsearch.training.loop import Sums
 
 Scores = dict[str, float]
 
@@ -30,8 +34,10 @@ _RANKS = (2, 4, 8, 16, 32, 64, 128)
 
 def baselines(view: View, table: Table, label: str | None, k: int) -> dict[str, Scores]:
     """Return the measures of every classical method that applies to a view, by name, at k dimensions."""
-    entries = entry_baselines(view, table, k) if isinstance(view, EntriesView) else {}
-    return entries | (row_baselines(view, table, label, k) if len(table.rows("test")) else {})
+    found = entry_baselines(view, table, k) if isinstance(view, EntriesView) else {}
+    found = hidden_baselines(view, table, k) if isinstance(view, Hides) else found
+    tested = row_baselines(view, table, label, k) if len(table.rows("test")) else {}
+    return {name: found.get(name, {}) | tested.get(name, {}) for name in {**found, **tested}}
 
 
 def entry_baselines(view: EntriesView, table: Table, k: int) -> dict[str, Scores]:
@@ -55,17 +61,26 @@ def entry_baselines(view: EntriesView, table: Table, k: int) -> dict[str, Scores
     return found | {f"svd-{rank}": by_rank[rank] for rank in dict.fromkeys([k, best])}
 
 
-def row_baselines(view: View, table: Table, label: str | None, k: int) -> dict[str, Scores]:
-    """Return ``test/recon_r2``, ``test/masked_r2`` and, with a label, ``test/knn`` of PCA fitted on training rows.
+def hidden_baselines(view: View, table: Table, k: int) -> dict[str, Scores]:
+    """Return the ``val/`` measures of gene means and of PCA on held-out rows, in units of the view.
 
-    Hidden entries are predicted from the scores that fit the known ones best in the sense of least squares.
+    PCA finds hidden values by their mean given the others under its Gaussian model (`complete`), which is better
+    than the projection of what is known.
     """
-    data = _Rows.of(view, table)
-    pca = PCA(min(k, *data.train_ng.shape), random_state=0).fit(data.train_ng)
-    scores_nk = _least_squares(data.test_ng - pca.mean_, data.known_ng, pca.components_)
-    z_test = pca.transform(data.test_ng)
-    found = data.scores(pca.inverse_transform(z_test), pca.inverse_transform(scores_nk))
-    return {f"pca-{k}": found | data.knn(table, label, pca.transform(data.train_ng), z_test)}
+    data = Rows.of(view, table, "val")
+    pca = data.pca(k)
+    guesses = {"gene mean": (data.mean(), data.mean()), f"pca-{k}": (data.through(pca), complete(pca, data))}
+    return {name: measured(data, *guess, "val") for name, guess in guesses.items()}
+
+
+def row_baselines(view: View, table: Table, label: str | None, k: int) -> dict[str, Scores]:
+    """Return the ``test/`` measures of PCA fitted on training rows: `Rows.scores` and, with a label, its accuracies."""
+    data = Rows.of(view, table, "test")
+    pca = data.pca(k)
+    found = data.scores(data.through(pca), complete(pca, data))
+    if isinstance(view, Hides):
+        found |= measured(data, data.through(pca), complete(pca, data), "test")
+    return {f"pca-{k}": found | data.accuracies(table, label, pca.transform(data.train_ng), pca.transform(data.x_ng))}
 
 
 def test_scores(model: GeneModel, view: View, table: Table, label: str | None, z_nk: np.ndarray) -> Scores:
@@ -75,14 +90,56 @@ def test_scores(model: GeneModel, view: View, table: Table, label: str | None, z
     """
     if not len(table.rows("test")):
         return {}
-    data = _Rows.of(view, table)
-    found = data.knn(table, label, z_nk[data.train], z_nk[data.test])
-    if isinstance(model, Decodes):
-        found["test/recon_r2"] = data.r2(reconstruct(model, z_nk[data.test]), ~np.zeros_like(data.known_ng))
-    if isinstance(model, Decodes) and isinstance(model, FitsNewRows):
-        imputed_ng = reconstruct(model, fit_vectors(model, data.test_ng, data.known_ng))
-        found["test/masked_r2"] = data.r2(imputed_ng, ~data.known_ng)
-    return found
+    data = Rows.of(view, table, "test")
+    found = data.accuracies(table, label, z_nk[data.train], z_nk[data.rows])
+    if not isinstance(model, Decodes):
+        return found
+    imputed_ng = None
+    if isinstance(model, FitsNewRows):
+        imputed_ng = reconstruct(model, fit_vectors(model, data.x_ng, data.known_ng))
+    elif isinstance(view, Hides):
+        imputed_ng = data.scale(reconstruct(model, embed_known(model, view, table.take(data.rows), ~data.known_ng)))
+    found |= data.scores(data.scale(reconstruct(model, z_nk[data.rows])), imputed_ng)
+    return found | (told(model, view, table.take(data.rows)) if isinstance(view, Hides) else {})
+
+
+def measured(data: Rows, y_ng: np.ndarray, imputed_ng: np.ndarray, part: str) -> Scores:
+    """Return what the training loop would measure of a method's reconstruction and imputation, by its own code."""
+    x, y = torch.from_numpy(data.x_ng), torch.from_numpy(np.ascontiguousarray(y_ng, dtype=np.float32))
+    terms = {"mse": (y - x).square().mean()}
+    terms["masked_mse"] = torch.tensor(np.square(imputed_ng - data.x_ng).mean(where=~data.known_ng))
+    return _named(Losses(terms, {"mse": 1.0, "masked_mse": 0.0}, y, x, by_gene=True), part)
+
+
+@torch.no_grad()
+def told(model: GeneModel, view: View, table: Table) -> Scores:
+    """Return what a model's own forward pass tells of the rows of a table, as ``test/``; nothing is drawn."""
+    sums, device = Sums(), next(model.parameters()).device
+    for batch in view.masked(table, view.hidden(table.obs_names), device):
+        sums.add(model.eval()(batch, 1.0))
+    return {name: value for name, value in sums.metrics("test", None).items() if _kept(name)}
+
+
+def _named(losses: Losses, part: str) -> Scores:
+    sums = Sums()
+    sums.add(losses)
+    return {name: value for name, value in sums.metrics(part, None).items() if part == "val" or _kept(name)}
+
+
+def _kept(name: str) -> bool:
+    """Leave out what `Rows.scores` tells against the training rows' means, and what depends on weights."""
+    return not name.endswith(("/loss", "/r2", "/pearson", "_weight"))
+
+
+def complete(pca: PCA, data: Rows) -> np.ndarray:
+    """Return the rows (n, g) as PCA's Gaussian model expects them given their known values (Tipping, Bishop 1999)."""
+    noise = max(pca.noise_variance_, 1e-6 * pca.explained_variance_[0])
+    w_gk = pca.components_.T * np.sqrt(np.maximum(pca.explained_variance_ - noise, 0.0))
+    out_ng = np.empty_like(data.x_ng)
+    for i, (x, known) in enumerate(zip(data.x_ng - pca.mean_, data.known_ng, strict=True)):
+        w = w_gk[known]
+        out_ng[i] = w_gk @ np.linalg.solve(w.T @ w + noise * np.eye(w.shape[1]), w.T @ x[known]) + pca.mean_
+    return out_ng
 
 
 def additive(x_ng: np.ndarray, known_ng: np.ndarray, rounds: int = 10) -> np.ndarray:
@@ -115,50 +172,78 @@ def iterative_svd(x_ng: np.ndarray, known_ng: np.ndarray, k: int, *, rounds: int
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """Training and test rows of a table with the genes in a view's order, and the entries that may be looked at."""
+class Rows:
+    """Training and held-out rows in the view's order of genes, in its units; and the values that may be looked at."""
 
+    view: View
     train: np.ndarray
-    test: np.ndarray
+    rows: np.ndarray
     train_ng: np.ndarray
-    test_ng: np.ndarray
+    x_ng: np.ndarray
     known_ng: np.ndarray
 
     @classmethod
-    def of(cls, view: View, table: Table) -> _Rows:
+    def of(cls, view: View, table: Table, part: str) -> Rows:
+        """Read the training rows and those of a part."""
         table = table.dense()
         x_ng = align(table.x_ng, table.var_names, view.genes, table.facts.get("source", "table"))
-        train, test = table.rows("train"), table.rows("test")
-        known_ng = ~heldout(table.obs_names[test], view.genes, HIDDEN, seed=1)
-        return cls(train, test, x_ng[train], x_ng[test], known_ng)
+        x_ng = view.scaled(x_ng) if isinstance(view, Scales) else x_ng
+        train, rows = table.rows("train"), table.rows(part)
+        names = table.obs_names[rows]
+        hidden_ng = view.hidden(names) if isinstance(view, Hides) else heldout(names, view.genes, HIDDEN, seed=1)
+        return cls(view, train, rows, x_ng[train], x_ng[rows], ~hidden_ng)
+
+    def scale(self, y_ng: np.ndarray) -> np.ndarray:
+        """Return values in units of the table in those of the view."""
+        return self.view.scaled(y_ng) if isinstance(self.view, Scales) else y_ng
+
+    def pca(self, k: int) -> PCA:
+        """Return PCA of the training rows."""
+        return PCA(min(k, *self.train_ng.shape), random_state=0).fit(self.train_ng)
+
+    def through(self, pca: PCA) -> np.ndarray:
+        """Return the held-out rows as PCA reconstructs them."""
+        return pca.inverse_transform(pca.transform(self.x_ng))
+
+    def mean(self) -> np.ndarray:
+        """Return the training rows' gene means for every held-out row."""
+        return np.broadcast_to(self.train_ng.mean(0), self.x_ng.shape)
 
     def r2(self, y_ng: np.ndarray, where_ng: np.ndarray) -> float:
-        """Return 1 - squared error / squared distance to the training rows' gene means, over the chosen entries."""
-        error = np.square(self.test_ng - y_ng, dtype=np.float64).sum(where=where_ng)
-        spread = np.square(self.test_ng - self.train_ng.mean(0), dtype=np.float64).sum(where=where_ng)
+        """Return 1 - squared error / squared distance to the training rows' gene means, over the chosen values."""
+        error = np.square(self.x_ng - y_ng, dtype=np.float64).sum(where=where_ng)
+        spread = np.square(self.x_ng - self.train_ng.mean(0), dtype=np.float64).sum(where=where_ng)
         return float(1 - error / spread)
 
-    def scores(self, full_ng: np.ndarray, imputed_ng: np.ndarray) -> Scores:
-        every_ng = np.ones_like(self.known_ng)
-        return {"test/recon_r2": self.r2(full_ng, every_ng), "test/masked_r2": self.r2(imputed_ng, ~self.known_ng)}
+    def scores(self, full_ng: np.ndarray, imputed_ng: np.ndarray | None) -> Scores:
+        """Return ``test/recon_r2``, and ``test/masked_r2`` of the values that were not known."""
+        found = {"test/recon_r2": self.r2(full_ng, np.ones_like(self.known_ng))}
+        return found if imputed_ng is None else found | {"test/masked_r2": self.r2(imputed_ng, ~self.known_ng)}
 
-    def knn(self, table: Table, label: str | None, train_nk: np.ndarray, test_nk: np.ndarray) -> Scores:
-        """Return the balanced accuracy on test rows of a vote among the nearest training rows."""
+    def accuracies(self, table: Table, label: str | None, train_nk: np.ndarray, test_nk: np.ndarray) -> Scores:
+        """Return the balanced accuracy on held-out rows of nearest training rows, and of logistic regression."""
         if label is None:
             return {}
-        labels_n = table.obs[label]
-        vote = KNeighborsClassifier(min(NEIGHBORS, len(self.train))).fit(train_nk, labels_n[self.train])
-        true_n, voted_n = labels_n[self.test], vote.predict(test_nk)
-        return {"test/knn": float(recall_score(true_n, voted_n, labels=np.unique(true_n), average="macro"))}
+        known_n, true_n = table.obs[label][self.train], table.obs[label][self.rows]
+        scaler = StandardScaler().fit(train_nk)
+        methods = {
+            "knn": (KNeighborsClassifier(min(NEIGHBORS, len(self.train))), train_nk, test_nk),
+            "logreg": (
+                LogisticRegression(class_weight="balanced", max_iter=2000),
+                scaler.transform(train_nk),
+                scaler.transform(test_nk),
+            ),
+        }
+        if len(np.unique(known_n)) < 2:
+            methods.pop("logreg")
+        return {
+            f"test/{name}": float(
+                recall_score(true_n, kind.fit(a, known_n).predict(b), labels=np.unique(true_n), average="macro")
+            )
+            for name, (kind, a, b) in methods.items()
+        }
 
 
 def _entry_scores(y_n: np.ndarray, x_n: np.ndarray) -> Scores:
     mse = float(np.square(y_n - x_n).mean())
     return {"val/entry_mse": mse, "val/r2": 1 - mse / float(x_n.var())}
-
-
-def _least_squares(x_ng: np.ndarray, known_ng: np.ndarray, basis_kg: np.ndarray) -> np.ndarray:
-    """Return the scores (n, k) on `basis_kg` that fit the known entries of every row best."""
-    return np.stack(
-        [np.linalg.lstsq(basis_kg[:, k].T, x[k], rcond=None)[0] for x, k in zip(x_ng, known_ng, strict=True)]
-    )

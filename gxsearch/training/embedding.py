@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from gxsearch.data.table import Table
-from gxsearch.data.view import CutsTables, KnowsRows, View
+from gxsearch.data.view import CutsTables, Hides, KnowsRows, View
 from gxsearch.models.base import Decodes, FitsNewRows, GeneModel, KeepsRowVectors
 
 _ROWS = 512
@@ -34,6 +34,13 @@ def embed_table(model: GeneModel, view: View, table: Table, device: torch.device
     assert isinstance(view, CutsTables), f"{type(view).__name__} neither knows rows nor cuts tables"
     with torch.no_grad():
         return torch.cat([model.embed(batch) for batch in view.cut(table, device)]).cpu().numpy()
+
+
+@torch.no_grad()
+def embed_known(model: GeneModel, view: Hides, table: Table, hidden_ng: np.ndarray) -> np.ndarray:
+    """Return a vector per row of the table (n, k) from those of its values that are not hidden."""
+    batches = view.masked(table, hidden_ng, _device(model))
+    return torch.cat([model.eval().embed(batch) for batch in batches]).cpu().numpy()
 
 
 def trained_vectors(model: GeneModel, place_n: np.ndarray) -> np.ndarray:
