@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -14,6 +15,9 @@ from gxsearch.data.batch import Batch
 from gxsearch.data.table import Table
 from gxsearch.data.view import Dims, View
 from gxsearch.nn.schedules import Schedule
+
+_HAIR = 1e-6
+"""Share of an epoch by which floating point may put the end of a cycle off."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,22 @@ class Rhythm:
     warmup: float = 0.0
     cycle: float = 0.0
 
+    def warmup_epochs(self, length: int) -> int:
+        """Return how many epochs of a training of `length` are warm-up, in whole or in part."""
+        return math.ceil(self.warmup * length - _HAIR)
+
+    def comparable(self, epoch: int, length: int) -> bool:
+        """Say whether a training may be compared with others after this epoch.
+
+        Warm-up must be over and, with cycles, the epoch be the last that lies wholly within one: where a cycle ends
+        in the middle of an epoch, the rest of that epoch is trained at the low weight that the next one begins with.
+        """
+        cycle = self.cycle * length
+        if epoch <= self.warmup_epochs(length) or not cycle:
+            return epoch > self.warmup_epochs(length)
+        boundary = math.ceil((epoch - _HAIR) / cycle) * cycle
+        return boundary < epoch + 1 - _HAIR
+
 
 class TrainConfig(Config):
     """How a model is trained; an architecture subclasses it to state its own defaults and further knobs."""
@@ -63,7 +83,18 @@ class TrainConfig(Config):
     batch_size: int = knob(128, doc="examples per step, over all workers", low=1)
     weight_decay: float = knob(0.0, doc="coupled L2 decay of Adam", low=0.0)
     grad_clip: float = knob(0.0, doc="largest norm of the gradient; 0 does not clip", low=0.0)
-    schedule: Schedule = knob("constant", doc="learning rate over the training: constant, or a cosine down to 0")
+    schedule: Schedule = knob(
+        "constant", doc="learning rate over the training: constant, down to 0 by a cosine or line, or at plateaus"
+    )
+    plateau_patience: int = knob(
+        5, doc="epochs without a better objective after which schedule plateau lowers the learning rate", low=1
+    )
+    plateau_factor: float = knob(0.5, doc="what plateau multiplies the learning rate by", above=0.0, below=1.0)
+    patience: int = knob(
+        0, doc="epochs without a better objective, after any warm-up, that end a training; 0 never does", low=0
+    )
+    min_delta: float = knob(0.0, doc="least improvement of the objective that patience and plateau heed", low=0.0)
+    target: float | None = knob(None, doc="a training ends once its warm-up is over and the objective is this good")
 
 
 class GeneModel(nn.Module, ABC):

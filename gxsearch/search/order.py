@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from gxsearch.training.course import is_last
+
 Metrics = dict[str, float]
 
 
@@ -44,7 +46,7 @@ class Judged:
 
 
 class Order:
-    """The clock of a search with a number of slots and of trials."""
+    """The clock of a search with a number of slots; a trial has `epochs` epochs, or says which is its last."""
 
     def __init__(self, slots: int, epochs: int, keep_on: Callable[[int, Metrics], bool]):
         self._free = [0.0] * slots
@@ -76,7 +78,7 @@ class Order:
         return True
 
     def finish(self, number: int, state: str, reason: str) -> None:
-        """Take note that a trial has really ended before its last epoch: diverged, failed."""
+        """Take note that a trial has really ended without a last epoch: diverged, failed."""
         if number in self.running:
             self.running[number].ending = (state, reason)
 
@@ -105,7 +107,7 @@ class Order:
         trial.judged += 1
         keep_on = self._keep_on(trial.number, metrics)
         yield Judged(trial.number, trial.judged, metrics, None)
-        if trial.judged == self._epochs:
+        if is_last(metrics, self._epochs):
             yield self._end(trial, "complete", "")
         elif not keep_on:
             yield self._end(trial, "stopped", f"early, at epoch {trial.judged}")

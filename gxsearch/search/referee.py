@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from gxsearch.errors import RunError
+from gxsearch.models import registry
 from gxsearch.results.ledger import Ledger
 from gxsearch.results.run_dir import RunDir
 from gxsearch.search.judge import Judge
 from gxsearch.search.order import Judged, Metrics, Order
 from gxsearch.search.spec import Spec
 from gxsearch.search.study import Study
+from gxsearch.training.course import Course
 from gxsearch.training.loop import derive
 
 
@@ -75,7 +77,7 @@ class Referee:
         trial = Standing(number, params, derive(self.spec.search.seed, "trial", number) % 2**31, [])
         self.trials[number] = trial
         self._write("trial_created", durable=True, trial=number, params=params, seed=trial.seed)
-        self.judge.add(number)
+        self.judge.add(number, params)
         self.order.create(number, self.cost(params))
         self._tell("created", trial)
         return trial
@@ -145,12 +147,23 @@ class Referee:
 
     def _close(self, trial: Standing, step: Judged) -> None:
         known = self._decided.get(trial.number)
-        trial.state, trial.reason = (known["state"], known["reason"]) if known else (step.state, step.reason)
+        reason = self._why_complete(trial) if step.state == "complete" else step.reason
+        trial.state, trial.reason = (known["state"], known["reason"]) if known else (step.state, reason)
         self.judge.remove(trial.number, trial.history[-1] if trial.history else None)
         self.study.tell(trial.number, trial.state, trial.best, trial.reason)
         if known is None:
             self._write_end(trial)
         self._tell("ended", trial)
+
+    def _why_complete(self, trial: Standing) -> str:
+        """Return what ended a training by itself: it follows from the objective's course; empty at full length."""
+        kind, configs = registry.get(self.spec.model), self.spec.space.configs(trial.params)
+        epochs, objective = self.spec.budget.epochs, self.spec.objective
+        warmup = kind.rhythm(kind.Config(**configs["model"])).warmup_epochs(epochs)
+        course = Course(kind.Train(**configs["train"]), objective.mode, epochs, warmup)
+        for metrics in trial.history:
+            course.see(int(metrics["epoch"]), metrics[objective.metric])
+        return course.ending or ""
 
     def _write_end(self, trial: Standing) -> None:
         self._write(

@@ -24,6 +24,7 @@ from gxsearch.search.rank import Place
 from gxsearch.search.referee import Referee, Standing
 from gxsearch.search.spec import Spec
 from gxsearch.search.trial import GxTrial
+from gxsearch.training.course import is_last
 
 RETRIES = 2
 
@@ -137,7 +138,7 @@ class Verdicts(FIFOScheduler):
             return TrialScheduler.STOP
         metrics = dict(result["metrics"])
         self._referee.result(number, metrics)
-        last = metrics["epoch"] >= self._referee.spec.budget.epochs
+        last = is_last(metrics, self._referee.spec.budget.epochs)
         return TrialScheduler.STOP if last or self._referee.over(number) else TrialScheduler.CONTINUE
 
 

@@ -18,7 +18,7 @@ from gxsearch.data.table import Table
 from gxsearch.models.base import GeneModel, KeepsRowVectors
 
 _FIRST_PICTURE_S = 1.0
-_NOT_SHOWN = {"epoch", "best_epoch", "saved"}
+_NOT_SHOWN = {"epoch", "best_epoch", "saved", "last"}
 _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000", "#999999", "#7A4FBF")
 
 

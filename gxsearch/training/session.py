@@ -18,6 +18,7 @@ from gxsearch.models import registry
 from gxsearch.models.base import GeneModel, StartsFromData, TrainConfig
 from gxsearch.training import checkpoint
 from gxsearch.training.checkpoint import State
+from gxsearch.training.course import Course, is_last
 from gxsearch.training.loop import Metrics, derive, epochs
 from gxsearch.training.runtime import Runtime
 
@@ -36,10 +37,6 @@ class Job:
     seed: int
     metric: str
     mode: Literal["min", "max"]
-
-    def better(self, value: float, best: float | None) -> bool:
-        """Say whether `value` beats `best` under the job's objective."""
-        return best is None or (value < best if self.mode == "min" else value > best)
 
 
 class Bench:
@@ -64,7 +61,8 @@ def session(
 ) -> Iterator[tuple[Metrics, GeneModel]]:
     """Train a job from where `folder` stands; yield each epoch's metrics and the model.
 
-    The metrics gain ``best`` (the objective at the best epoch so far), ``best_epoch`` and ``saved`` (1 where a
+    The metrics gain ``best`` (the objective at the best epoch so far), ``best_epoch``, ``last`` (1 at the epoch that
+    ends the training: its epochs are up, its patience is, or the target is reached) and ``saved`` (1 where a
     checkpoint was written to ``folder/<epoch>``: at every better epoch, at the last, and at least every ten
     seconds). Only rank 0 writes. A training that is resumed first tells the epoch of its checkpoint again: whoever
     listened may have been lost between the checkpoint and the telling.
@@ -72,22 +70,30 @@ def session(
     view, examples = bench.view(job)
     resume = checkpoint.newest(folder) if folder is not None else None
     model, config = build(job, view, bench.table, started=resume is not None)
-    best, best_epoch = (resume.record["best"], resume.record["best_epoch"]) if resume else (None, 0)
-    saved_at = time.monotonic()
+    warmup = model.rhythm(model.config).warmup_epochs(job.epochs)
+    course, saved_at = Course(config, job.mode, job.epochs, warmup), time.monotonic()
     if resume is not None:
+        course.resume(resume.record)
+        model.load_state_dict(resume.model)
         yield resume.record["metrics"], model.to(runtime.device)
-    for metrics, state in epochs(runtime, model, examples, config, length=job.epochs, seed=job.seed, resume=resume):
-        epoch, better = metrics["epoch"], job.better(metrics[job.metric], best)
-        if better:
-            best, best_epoch = metrics[job.metric], epoch
-        metrics |= {"best": best, "best_epoch": best_epoch}
-        due = better or epoch == job.epochs or time.monotonic() - saved_at > SAVE_EVERY_S
+        if is_last(resume.record["metrics"], job.epochs):
+            return
+    settings = {"length": job.epochs, "seed": job.seed, "resume": resume, "factor": lambda: course.factor}
+    for metrics, state in epochs(runtime, model, examples, config, **settings):
+        epoch, better = metrics["epoch"], course.see(metrics["epoch"], metrics[job.metric])
+        last = course.ending is not None
+        due = better or last or time.monotonic() - saved_at > SAVE_EVERY_S
+        metrics |= {"best": course.best, "best_epoch": course.best_epoch, "last": float(last)}
         metrics["saved"] = float(due and folder is not None)
         if metrics["saved"] and runtime.rank == 0:
-            record = {"best": best, "best_epoch": best_epoch, "metrics": metrics, **describe(job, view)}
-            checkpoint.write(folder / f"{epoch:06d}", with_record(state(), record))
+            record = {"best": course.best, "best_epoch": course.best_epoch, "course": course.state()}
+            checkpoint.write(
+                folder / f"{epoch:06d}", with_record(state(), {**record, "metrics": metrics, **describe(job, view)})
+            )
             saved_at = time.monotonic()
         yield metrics, model
+        if last:
+            return
 
 
 def build(job: Job, view: View, table: Table, *, started: bool) -> tuple[GeneModel, TrainConfig]:
@@ -112,9 +118,18 @@ def with_record(state: State, record: dict[str, Any]) -> State:
 
 
 def revive(weights: dict[str, torch.Tensor], record: dict[str, Any]) -> tuple[GeneModel, View, Job]:
-    """Rebuild a trained model, in eval mode, with its view and job, from weights and what `describe` gave."""
+    """Rebuild a trained model, in eval mode, with its view and job, from weights and what `describe` gave.
+
+    Weights that only training needs may be absent; they stay as drawn.
+    """
     job = Job(**record["job"])
     kind = registry.get(job.model)
     model = kind(read_config(kind.Config, job.model_config, "", "model"), Dims(**record["dims"]))
-    model.load_state_dict(weights)
+    drawn = {name: value for name, value in model.state_dict().items() if name.startswith(kind.training_only)}
+    model.load_state_dict(drawn | weights)
     return model.eval(), kind.View.load(record["view"]), job
+
+
+def exported_weights(kind: type[GeneModel], weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the weights without those that only training needs."""
+    return {name: value for name, value in weights.items() if not name.startswith(kind.training_only)}

@@ -173,8 +173,8 @@ def test_trials_that_ended_are_not_run_again_when_more_are_asked_for(toy_spec, t
 @pytest.mark.parametrize("stop", ["{median: {grace: 1, min_trials: 1}}", "{asha: {grace: 1, reduction: 2}}"])
 def test_a_trial_may_go_on_though_the_rule_would_have_stopped_it(toy_spec, stop):
     judge = Judge(toy_spec(f"stop={stop}"))
-    judge.add(0)
-    judge.add(1)
+    judge.add(0, {"model.latent_dim": 2})
+    judge.add(1, {"model.latent_dim": 2})
 
     assert judge.keep_on(0, {"epoch": 1, "best": 0.1})
     assert not judge.keep_on(1, {"epoch": 1, "best": 0.9})
