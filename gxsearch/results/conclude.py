@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gxsearch.data.table import Table
-from gxsearch.results import embed, export, leaderboard, report
+from gxsearch.results import embed, evaluation, export, leaderboard, report
 from gxsearch.results.package import of_run
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.training.baselines import baselines, test_scores
@@ -25,13 +25,16 @@ def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda t
     best = of_run(run)
     label = run.facts()["spec"]["data"]["label"]
     z_nk = best.embed_table(table)
-    rows = baselines(best.view, table, label, z_nk.shape[1])
+    of_rows = best.view.axis == "obs"  # where genes get the vectors, no row has one to be scored
+    rows = baselines(best.view, table, label, z_nk.shape[1]) if of_rows else {}
     _write(run.baselines, [{"name": name, **row} for name, row in rows.items()])
-    _write(run.scores, test_scores(best.model, best.view, table, label, z_nk))
+    _write(run.scores, test_scores(best.model, best.view, table, label, z_nk) if of_rows else {})
     leaderboard.write(run)
     say("best model and embeddings")
     export.export(run)
-    embed.embeddings(run, table, vectors=z_nk)
+    adata = embed.embeddings(run, table, vectors=z_nk)
+    say("clusters")
+    evaluation.write_clusters(run, adata, best.name, label)
     say("report")
     report.write(run)
 

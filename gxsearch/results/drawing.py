@@ -9,9 +9,12 @@ import plotly.graph_objects as go
 
 from gxsearch.results import palette
 from gxsearch.results.leaderboard import Objective
-from gxsearch.results.page import number, plain, short
-from gxsearch.results.plots import BOLD, STATES, Level, Parallel, option, steps
+from gxsearch.results.page import clipped, number, plain, short
+from gxsearch.results.plots import BOLD, FEW, STATES, Level, Parallel, option, steps
 from gxsearch.results.study import Importance
+
+HEATMAP = 460
+"""Height of a heatmap in pixels."""
 
 
 def history(frame: pd.DataFrame, level: Level) -> go.Figure:
@@ -114,6 +117,39 @@ def slice_(frame: pd.DataFrame, name: str, domain: dict[str, Any], level: Level)
         type="log" if domain.get("log") else "linear", tickvals=list(marks), ticktext=list(marks.values())
     )
     return _with_level(figure, level, label=False)
+
+
+def lines(frame: pd.DataFrame, titles: tuple[str, str], *, height: int = 230) -> go.Figure:
+    """Draw a line a series: columns series, x and y; the x are whole numbers."""
+    figure = blank(plain(titles[0]), plain(titles[1]), height=height)
+    few = frame["x"].nunique() <= FEW
+    for color, (name, part) in zip(palette.CATEGORIES, frame.groupby("series", sort=False), strict=False):
+        told = zip(part["x"], part["y"], strict=True)
+        figure.add_scatter(
+            x=part["x"], y=part["y"], mode="lines+markers" if few else "lines", name=plain(name),
+            line={"color": color, "width": 1.8}, marker={"size": 5}, hoverinfo="text",
+            hovertext=[plain(f"{name}, {titles[0]} {x}: {number(y)}") for x, y in told],
+        )  # fmt: skip
+    figure.update_xaxes(tickformat="d", nticks=6)
+    figure.update_yaxes(nticks=5)
+    return figure.update_layout(showlegend=frame["series"].nunique() > 1)
+
+
+def heatmap(frame: pd.DataFrame) -> go.Figure:
+    """Draw similarities between -1 and 1, a row and a column a gene."""
+    names, values = [plain(clipped(name)) for name in frame.index], frame.to_numpy().round(3)
+    told = [
+        [f"{a}, {b}: {v:.2f}" for b, v in zip(names, row, strict=True)] for a, row in zip(names, values, strict=True)
+    ]
+    bar = {"thickness": 8, "outlinewidth": 0, "len": 0.85, "y": 0, "yanchor": "bottom"}
+    bar["title"] = {"text": "cosine", "side": "right", "font": {"size": 11}}
+    figure = blank("", "", height=HEATMAP)
+    figure.add_heatmap(
+        z=values.tolist(), zmin=-1, zmax=1, colorscale=palette.DIVERGING, hoverinfo="text", hovertext=told, colorbar=bar
+    )
+    look = {"showgrid": False, "ticks": "", "tickfont": {"size": 9}, "tickvals": list(range(len(names)))}
+    figure.update_xaxes(**look, ticktext=names, tickangle=-90)
+    return figure.update_yaxes(**look, ticktext=names, autorange="reversed")
 
 
 def blank(x: str, y: str, *, height: int) -> go.Figure:

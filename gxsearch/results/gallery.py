@@ -1,15 +1,15 @@
-"""Gallery: the pictures of a report, interactive or static, each with a caption that says what it shows."""
+"""Gallery: the pictures of a search, interactive or static, each with a caption that says what it shows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import anndata
 from markupsafe import Markup
 
-from gxsearch.results import leaderboard, maps, page, palette, plots
+from gxsearch.results import leaderboard, page, plots
 from gxsearch.results.leaderboard import Objective
 from gxsearch.results.run_dir import RunDir
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 SLICES = 4
-COLUMNS = 4
-"""Columns that maps are colored by, at most."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +28,6 @@ class Picture:
     height: int = 0
     data: Markup = Markup()
     image: str = ""
-
-
-@dataclass(frozen=True)
-class ColoredMaps:
-    """Maps of rows colored by one column, and their common legend of (name, color, sign)."""
-
-    column: str
-    pictures: list[Picture]
-    legend: list[tuple[str, str, str]]
 
 
 class Easel:
@@ -123,38 +112,21 @@ def too_few(easel: Easel) -> str:
     return f"Importance of settings: too few trials ({found.n_trials} of at least 10 that ended well)."
 
 
-def row_maps(easel: Easel, run: RunDir, model: str) -> list[ColoredMaps]:
-    """Return maps of the vectors and of principal components, by column; none where nothing was embedded."""
-    if not run.embeddings.exists():
-        return []
-    adata = anndata.read_h5ad(run.embeddings)
-    found = maps.row_maps(run, adata, model)
-    colored = maps.columns(found[0].points)[:COLUMNS] if found else []
-    return [_colored(easel, found, column) for column in colored]
-
-
-def _colored(easel: Easel, found: list[maps.RowMap], column: str) -> ColoredMaps:
-    pictures = []
-    for one in found:
-        score = f", silhouette {one.silhouettes[column]:.2f}" if column in one.silhouettes else ""
-        drawn = f"; {len(one.points):,} of {one.n_rows:,} rows drawn" if len(one.points) < one.n_rows else ""
-        pictures.append(
-            easel.picture(
-                lambda one=one: maps.row_figure(one, column),
-                lambda static, one=one: static.rows(one, column),
-                f"{one.title}{score}{drawn}",
-            )
+def terms(easel: Easel, run: RunDir) -> list[Picture]:
+    """Return a picture of each term of the best trial's loss, and each weight that changes; none of one term."""
+    frame = plots.terms_data(run).rename(columns={"epoch": "x", "value": "y"})
+    return [
+        easel.picture(
+            lambda part=part, name=name: drawing().lines(part, ("epoch", name)),
+            lambda static, part=part, name=name: static.lines(part, ("epoch", name), width=3.2),
+            f"weight of {name.removesuffix('_weight')}" if name.endswith("_weight") else f"term {name}",
         )
-    points = found[0].points[column]
-    looks = {} if maps.is_number(points) else palette.styles(points.to_numpy())
-    legend = [(name, color, palette.SHAPES[shape]) for name, (color, shape) in looks.items()]
-    return ColoredMaps(column, pictures, legend)
+        for name, part in frame.groupby("name", sort=False)
+    ]
 
 
-def gene_map(easel: Easel, run: RunDir, model: str) -> Picture | None:
-    """Return the map of gene vectors; None where there are none."""
-    found = maps.gene_map(anndata.read_h5ad(run.embeddings), model) if run.embeddings.exists() else None
-    if found is None:
-        return None
-    caption = f"Gene vectors by their two main components; the {maps.NAMED} most variable genes named."
-    return easel.picture(lambda: maps.gene_figure(found), lambda static: static.genes(found), caption)
+def drawing() -> ModuleType:
+    """Return the module that draws with plotly, which takes a while to import."""
+    from gxsearch.results import drawing
+
+    return drawing

@@ -64,7 +64,7 @@ def write(run: RunDir) -> pd.DataFrame:
     Seconds are left out, so that a search that is repeated gives the same file, byte for byte.
     """
     frame = table(run).drop(columns="seconds")
-    text = frame.rename(columns=_cell).map(_cell).to_csv(index=False, lineterminator="\n")
+    text = frame.rename(columns=cell).map(cell).to_csv(index=False, lineterminator="\n")
     write_atomic(run.leaderboard, text.encode())
     return frame
 
@@ -122,6 +122,14 @@ def scores(run: RunDir) -> dict[str, float]:
     return _json(run.scores, dict) if run.scores.exists() else {}
 
 
+def cell(value: Any) -> Any:
+    """Keep text on one line and from being run as a formula; numbers, negative ones too, stay as they are."""
+    if not isinstance(value, str):
+        return value
+    flat = value.replace("\r", " ").replace("\n", " ")
+    return f"'{flat}" if value.startswith(_FORMULA) else flat
+
+
 def _ordered(found: list[TrialRecord], objective: Objective) -> list[TrialRecord]:
     able = [trial for trial in found if trial.ranked and math.isfinite(trial.best)]
     return sorted(able, key=lambda trial: (objective.key(trial.best), trial.number))
@@ -155,14 +163,6 @@ def _columns(found: list[TrialRecord], controls: list[dict[str, Any]], objective
 
 def _plain(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list | dict) else value
-
-
-def _cell(value: Any) -> Any:
-    """Keep text on one line and from being run as a formula; numbers, negative ones too, stay as they are."""
-    if not isinstance(value, str):
-        return value
-    flat = value.replace("\r", " ").replace("\n", " ")
-    return f"'{flat}" if value.startswith(_FORMULA) else flat
 
 
 def _rows(path: Any) -> list[dict[str, Any]]:

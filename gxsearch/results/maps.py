@@ -12,9 +12,9 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 
 from gxsearch.results import palette
-from gxsearch.results.embed import CONTROL
-from gxsearch.results.projection import Plane, plane
+from gxsearch.results.projection import Plane, chosen, plane, three_ways
 from gxsearch.results.run_dir import RunDir
+from gxsearch.results.vectors import Vectors, gene_vectors, vectors_of
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -28,14 +28,15 @@ NAMED = 8
 
 @dataclass(frozen=True)
 class RowMap:
-    """Rows in the plane.
+    """Rows, or genes, in the plane.
 
     Attributes:
-        points: the drawn rows: x, y, name, and every column to color by.
+        points: the drawn ones: x, y, name, and every column to color by.
         axes: names of both axes.
         title: what the vectors are.
         silhouettes: silhouette of each column of classes in the full space, over at most 2,000 rows.
-        n_rows: rows there are, drawn or not.
+        n_rows: points there are, drawn or not.
+        what: what a point is: row or gene.
     """
 
     points: pd.DataFrame
@@ -43,6 +44,7 @@ class RowMap:
     title: str
     silhouettes: dict[str, float]
     n_rows: int
+    what: str = "row"
 
 
 @dataclass(frozen=True)
@@ -59,29 +61,34 @@ class GeneMap:
 
 
 def row_maps(run: RunDir, adata: AnnData, model: str) -> list[RowMap]:
-    """Return the map of a model's vectors and, as a control, that of principal components; none without vectors."""
-    if f"X_{model}" not in adata.obsm:
+    """Return the map of a model's vectors and, as a control, that of principal components; none without vectors.
+
+    Points are rows or, of a model that gives vectors to genes only, genes.
+    """
+    found = vectors_of(adata, model)
+    if found is None:
         return []
-    vectors, control = adata.obsm[f"X_{model}"], adata.obsm[CONTROL]
-    size = f"{vectors.shape[1]} dimension" + ("s" if vectors.shape[1] > 1 else "")
-    pca = Plane(control[:, :2], ("PC 1", "PC 2"))
-    return [
-        _row_map(adata, vectors, plane(run, vectors, model), f"{model}, {size}"),
-        _row_map(adata, control, pca, f"PCA, {control.shape[1]} components"),
-    ]
+    maps = [_row_map(found, found.matrix, plane(run, found.matrix, model), f"{model}, {_size(found.matrix)}")]
+    if found.control is not None:
+        pca = Plane(found.control[:, :2], ("PC 1", "PC 2"), np.arange(len(found.control)))
+        maps.append(_row_map(found, found.control, pca, f"PCA, {found.control.shape[1]} components"))
+    return maps
+
+
+def three_maps(run: RunDir, adata: AnnData, model: str) -> list[RowMap]:
+    """Return the model's vectors by PCA, UMAP and t-SNE; none where they have no more than two dimensions."""
+    found = vectors_of(adata, model)
+    planes = three_ways(run, found.matrix, model) if found is not None else {}
+    return [_row_map(found, None, flat, name) for name, flat in planes.items()]
 
 
 def gene_map(adata: AnnData, model: str) -> GeneMap | None:
     """Return the map of a model's gene vectors; None if it has none."""
-    if model not in adata.varm:
-        return None
-    vectors = np.asarray(adata.varm[model])
-    known = np.isfinite(vectors).all(1)
-    if vectors.shape[1] == 1 or known.sum() < 3:
+    found = gene_vectors(adata, model)
+    if found is None or found.matrix.shape[1] == 1 or len(found.matrix) < 3:
         return None
     pca = PCA(2, random_state=0)
-    points = pca.fit_transform(vectors[known])
-    var = adata.var[known]
+    points, var = pca.fit_transform(found.matrix), found.frame
     named = var["variance"].rank(ascending=False, method="first") <= NAMED
     columns = {"x": points[:, 0], "y": points[:, 1], "name": var.index, "mean": var["mean"].to_numpy()}
     frame = pd.DataFrame({**columns, "named": named.to_numpy()})
@@ -118,28 +125,28 @@ def gene_figure(found: GeneMap) -> go.Figure:
     return scatter.named(figure, found.points[found.points["named"]])
 
 
-def _row_map(adata: AnnData, vectors: np.ndarray, flat: Plane, title: str) -> RowMap:
-    frame = pd.DataFrame({"x": flat.points[:, 0], "y": flat.points[:, 1], "name": adata.obs_names.astype(str)})
-    for name, values in adata.obs.items():
+def _row_map(found: Vectors, vectors: np.ndarray | None, flat: Plane, title: str) -> RowMap:
+    """Return a map; silhouettes are those of `vectors` (n, k), none without."""
+    about = found.frame.iloc[flat.rows]
+    frame = pd.DataFrame({"x": flat.points[:, 0], "y": flat.points[:, 1], "name": about.index.astype(str)})
+    for name, values in about.items():
         frame[name] = values.to_numpy() if is_number(values) else values.astype(str).to_numpy()
-    classes = [name for name in adata.obs if not is_number(adata.obs[name])]
-    found = {name: _silhouette(vectors, frame[name].to_numpy()) for name in classes}
-    scores = {name: score for name, score in found.items() if score is not None}
-    return RowMap(_thinned(frame), flat.axes, title, scores, adata.n_obs)
+    classes = [name for name in about if vectors is not None and not is_number(about[name])]
+    scores = {name: _silhouette(vectors, frame[name].to_numpy()) for name in classes}
+    known = {name: score for name, score in scores.items() if score is not None}
+    return RowMap(_thinned(frame), flat.axes, title, known, len(found.frame), found.what)
+
+
+def _size(vectors: np.ndarray) -> str:
+    return f"{vectors.shape[1]} dimension" + ("s" if vectors.shape[1] > 1 else "")
 
 
 def _silhouette(vectors: np.ndarray, labels: np.ndarray) -> float | None:
     """Return the mean silhouette over at most 2,000 rows; None where it is not defined."""
-    rows = _chosen(len(vectors), SCORED)
-    rows = rows[np.isfinite(vectors[rows]).all(1)]
+    rows = chosen(len(vectors), SCORED)
     n_classes = len(np.unique(labels[rows]))
     return float(silhouette_score(vectors[rows], labels[rows])) if 1 < n_classes < len(rows) else None
 
 
 def _thinned(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.iloc[_chosen(len(frame), DRAWN)]
-
-
-def _chosen(n: int, most: int) -> np.ndarray:
-    """Return all rows, or `most` of them, the same ones each time, in their order."""
-    return np.arange(n) if n <= most else np.sort(np.random.default_rng(0).choice(n, most, replace=False))
+    return frame.iloc[chosen(len(frame), DRAWN)]

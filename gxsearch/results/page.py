@@ -67,6 +67,12 @@ def plain(text: Any) -> str:
     return str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def clipped(text: Any, most: int = 18) -> str:
+    """Return a name that fits beside a row: what is longer ends in an ellipsis."""
+    text = str(text)
+    return text if len(text) <= most else f"{text[: most - 1]}\u2026"
+
+
 def number(value: Any, digits: int = 4) -> str:
     """Return a number as a person would write it, to so many significant digits; other values as text."""
     if value is None or (isinstance(value, float) and math.isnan(value)):

@@ -28,6 +28,8 @@ LINES = 40
 """Trials that parallel coordinates show."""
 SETTINGS = 7
 """Settings that parallel coordinates show."""
+FEW = 40
+"""Values of a small curve that are also marked one by one."""
 STATES = ("complete", "stopped", "interrupted", "running", "diverged", "failed")
 
 
@@ -122,6 +124,30 @@ def curves_data(run: RunDir) -> pd.DataFrame:
         for epoch in trial.history
     ]
     return pd.DataFrame(rows, columns=["trial", "epoch", "value", "rank"])
+
+
+def terms_data(run: RunDir) -> pd.DataFrame:
+    """Return the terms of the best trial's loss and the weights that change: name, series, epoch, value.
+
+    `name` is a term, or ``<term>_weight``; `series` is train or val, of a weight only train. Nothing without a best
+    trial, or where its loss has one term that always weighs the same.
+    """
+    best = next(iter(leaderboard.ranked(run)), None)
+    rows = [
+        (name.partition("/")[2], name.partition("/")[0], int(epoch["epoch"]), value)
+        for epoch in (best.history if best else ())
+        for name, value in epoch.items()
+        if name.startswith(("train/", "val/"))
+    ]
+    frame = pd.DataFrame(rows, columns=["name", "series", "epoch", "value"])
+    weights = [name for name in frame.loc[frame["series"] == "train", "name"].unique() if name.endswith("_weight")]
+    own = frame["series"] == "train"
+    moving = [name for name in weights if frame.loc[own & (frame["name"] == name), "value"].nunique() > 1]
+    terms = [name.removesuffix("_weight") for name in weights]
+    if len(terms) + len(moving) < 2:
+        return frame.iloc[:0]
+    kept = frame["name"].isin(terms) | (own & frame["name"].isin(moving))
+    return frame[kept].reset_index(drop=True)
 
 
 def importance_data(run: RunDir) -> Importance:

@@ -1,39 +1,70 @@
-"""Projection: vectors in the plane; as they are where they have two dimensions, else by UMAP, computed once."""
+"""Projection: vectors in the plane: as they are where they have two dimensions, else by PCA, UMAP or t-SNE."""
 
 from __future__ import annotations
 
 import hashlib
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.decomposition import PCA
 
 from gxsearch.results.run_dir import RunDir, write_atomic
 
 LEAST = 5
-"""Rows below which UMAP has no neighborhoods to work with."""
+"""Rows below which UMAP and t-SNE have no neighborhoods to work with."""
 NEIGHBORS = 15
+PERPLEXITY = 30
+MOST = 2000
+"""Rows that t-SNE places: its time grows faster than they do."""
 SEED = 0
 
 
 @dataclass(frozen=True)
 class Plane:
-    """Points (n, 2), and the names of both axes."""
+    """Points in the plane.
+
+    Attributes:
+        points: (m, 2).
+        axes: the names of both axes.
+        rows: which of the vectors the points are of (m,), ascending.
+    """
 
     points: np.ndarray
     axes: tuple[str, str]
+    rows: np.ndarray
 
 
 def plane(run: RunDir, vectors: np.ndarray, name: str) -> Plane:
     """Return the vectors (n, k) in the plane; a UMAP is kept in results/umap.npy and made anew for other vectors."""
+    rows = np.arange(len(vectors))
     if vectors.shape[1] == 1:
-        return Plane(np.column_stack([vectors, _spread(len(vectors))]), (f"{name} 1", "spread, no meaning"))
-    if vectors.shape[1] == 2:
-        return Plane(vectors, (f"{name} 1", f"{name} 2"))
-    if len(vectors) < LEAST or not np.isfinite(vectors).all():
-        return Plane(vectors[:, :2], (f"{name} 1", f"{name} 2"))
-    return Plane(_kept(run, vectors), ("UMAP 1", "UMAP 2"))
+        return Plane(np.column_stack([vectors, _spread(len(vectors))]), (f"{name} 1", "spread, no meaning"), rows)
+    if not projectable(vectors):
+        return Plane(vectors[:, :2], (f"{name} 1", f"{name} 2"), rows)
+    return Plane(_kept(run, "umap", vectors, umap), ("UMAP 1", "UMAP 2"), rows)
+
+
+def three_ways(run: RunDir, vectors: np.ndarray, name: str) -> dict[str, Plane]:
+    """Return PCA, UMAP and t-SNE of vectors (n, k), by name; none where two dimensions are all, or points too few.
+
+    Each is computed once: t-SNE is kept in results/tsne.npy. It places at most 2,000 rows, always the same ones.
+    """
+    if not projectable(vectors):
+        return {}
+    pca = PCA(2, random_state=SEED)
+    points = pca.fit_transform(vectors).astype(np.float32)
+    axes = tuple(f"PC {i} ({share:.0%} of variance)" for i, share in enumerate(pca.explained_variance_ratio_, 1))
+    rows = chosen(len(vectors), MOST)
+    tsne_ = Plane(_kept(run, "tsne", vectors[rows], tsne), ("t-SNE 1", "t-SNE 2"), rows)
+    return {"PCA": Plane(points, axes, np.arange(len(vectors))), "UMAP": plane(run, vectors, name), "t-SNE": tsne_}
+
+
+def projectable(vectors: np.ndarray) -> bool:
+    """Say whether a projection shows more of the vectors (n, k) than two of their dimensions do."""
+    return vectors.shape[1] > 2 and len(vectors) >= LEAST and bool(np.isfinite(vectors).all())
 
 
 def umap(vectors: np.ndarray) -> np.ndarray:
@@ -46,22 +77,35 @@ def umap(vectors: np.ndarray) -> np.ndarray:
         return reducer.fit_transform(vectors).astype(np.float32)
 
 
-def _kept(run: RunDir, vectors: np.ndarray) -> np.ndarray:
-    """Return the UMAP on disk if it is of these vectors; the last row of the file holds their fingerprint."""
+def tsne(vectors: np.ndarray) -> np.ndarray:
+    """Return a t-SNE (n, 2) of vectors (n, k), the same on every call (van der Maaten and Hinton 2008)."""
+    from sklearn.manifold import TSNE
+
+    perplexity = min(PERPLEXITY, (len(vectors) - 1) / 3)
+    return TSNE(2, init="pca", random_state=SEED, perplexity=perplexity).fit_transform(vectors).astype(np.float32)
+
+
+def chosen(n: int, most: int) -> np.ndarray:
+    """Return all of n rows, or `most` of them, the same ones each time, in their order."""
+    return np.arange(n) if n <= most else np.sort(np.random.default_rng(0).choice(n, most, replace=False))
+
+
+def _kept(run: RunDir, name: str, vectors: np.ndarray, compute: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Return the projection on disk if it is of these vectors; the last row of the file holds their fingerprint."""
     mark = _fingerprint(vectors)
-    kept = _read(run)
+    kept = _read(run, name)
     if kept is not None and kept.shape == (len(vectors) + 1, 2) and np.array_equal(kept[-1], mark):
         return kept[:-1]
-    points = umap(vectors)
+    points = compute(vectors)
     buffer = io.BytesIO()
     np.save(buffer, np.vstack([points, mark]), allow_pickle=False)
-    write_atomic(run.projection, buffer.getvalue())
+    write_atomic(run.projection(name), buffer.getvalue())
     return points
 
 
-def _read(run: RunDir) -> np.ndarray | None:
+def _read(run: RunDir, name: str) -> np.ndarray | None:
     try:
-        return np.load(io.BytesIO(run.projection.read_bytes()), allow_pickle=False)
+        return np.load(io.BytesIO(run.projection(name).read_bytes()), allow_pickle=False)
     except (FileNotFoundError, ValueError, EOFError):  # none yet, or damaged: it is made again from the vectors
         return None
 

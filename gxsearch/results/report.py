@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from gxsearch.models import registry
-from gxsearch.results import gallery, leaderboard, page, plots
+from gxsearch.results import evaluation, gallery, leaderboard, page, plots
 from gxsearch.results.gallery import Easel
+from gxsearch.results.latent import latent
 from gxsearch.results.leaderboard import Objective
 from gxsearch.results.ledger import TrialRecord
 from gxsearch.results.page import number
@@ -46,8 +47,8 @@ def write(run: RunDir, *, static: bool = False) -> Path:
         too_few=gallery.too_few(easel),
         settings=_settings(facts, best, easel),
         best=best,
-        row_maps=gallery.row_maps(easel, run, facts["spec"]["model"]),
-        gene_map=gallery.gene_map(easel, run, facts["spec"]["model"]),
+        terms=gallery.terms(easel, run),
+        latent=latent(easel, run, facts["spec"]["model"], facts["spec"]["data"]["label"]),
         data=_data(facts["data"]),
         css=page.style("report.css"),
         scripts=page.scripts() if not static else None,
@@ -91,12 +92,13 @@ def _epochs(row: dict[str, Any]) -> str:
 
 
 def _tests(run: RunDir) -> dict[str, Any]:
-    """Return the table of measures on test rows: the best trial and every baseline that has some."""
+    """Return the table of measures on test rows: a row a measure, a column for the best trial and each baseline."""
     own = leaderboard.scores(run)
     rows = ([{"name": "best trial", **own}] if own else []) + leaderboard.baselines(run)
-    measures = list(dict.fromkeys(name for row in rows for name in row if name.startswith("test/")))
+    measures = evaluation.test_measures(rows)
     kept = [row for row in rows if any(name in row for name in measures)]
-    return {"measures": measures, "rows": [(r["name"], [number(r.get(m)) for m in measures]) for r in kept]}
+    table = [(name, [number(row.get(name)) for row in kept], evaluation.meaning(name)) for name in measures]
+    return {"names": [row["name"] for row in kept], "rows": table, "told": evaluation.told_classes(run.facts())}
 
 
 def _data(facts: dict[str, Any]) -> list[tuple[str, str]]:

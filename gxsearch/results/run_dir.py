@@ -32,7 +32,7 @@ class RunDir:
         self.report = self.results / "report.html"
         self.baselines = self.results / "baselines.json"
         self.scores = self.results / "scores.json"
-        self.projection = self.results / "umap.npy"
+        self.clusters = self.results / "clusters.csv"
 
     @classmethod
     def open(cls, path: str | Path) -> RunDir:
@@ -57,6 +57,10 @@ class RunDir:
     def exported(self, number: int) -> Path:
         """Return the folder that a trial other than the best is exported to."""
         return self.results / "exports" / self.trial(number).name
+
+    def projection(self, name: str) -> Path:
+        """Return the file that keeps a projection of the embedding: umap or tsne."""
+        return self.results / f"{name}.npy"
 
     def facts(self) -> dict[str, Any]:
         """Read run.json: id, version, command, spec (resolved), data facts, split, seed, versions.

@@ -11,12 +11,14 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from gxsearch.results import palette
 from gxsearch.results.maps import GeneMap, RowMap, is_number
-from gxsearch.results.page import number
-from gxsearch.results.plots import BOLD, STATES, Level, Parallel, place, ticks
+from gxsearch.results.page import clipped, number
+from gxsearch.results.plots import BOLD, FEW, STATES, Level, Parallel, place, ticks
 from gxsearch.results.study import Importance
 
 _LOOK = {
@@ -124,6 +126,34 @@ def genes(found: GeneMap) -> str:
         _scale(figure, axes, found.points, "mean", size=8, label="mean in training rows")
         for row in found.points[found.points["named"]].itertuples():
             axes.annotate(row.name, (row.x, row.y), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=8)
+        return _svg(figure, axes)
+
+
+def lines(frame: pd.DataFrame, titles: tuple[str, str], *, width: float = 3.6) -> str:
+    """Draw a line a series: columns series, x and y; the x are whole numbers."""
+    with mpl.rc_context(_LOOK):
+        figure, axes = _blank(*titles, width=width, height=2.5)
+        mark = "o-" if frame["x"].nunique() <= FEW else "-"
+        several = frame["series"].nunique() > 1
+        for color, (name, part) in zip(palette.CATEGORIES, frame.groupby("series", sort=False), strict=False):
+            axes.plot(part["x"], part["y"], mark, color=color, lw=1.5, ms=3, label=str(name) if several else None)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.grid(axis="y", color=palette.GRID, lw=0.8)
+        return _svg(figure, axes)
+
+
+def heatmap(frame: pd.DataFrame) -> str:
+    """Draw similarities between -1 and 1, a row and a column a gene."""
+    with mpl.rc_context(_LOOK):
+        figure, axes = _blank("", "", width=5.4, height=4.6)
+        colors = LinearSegmentedColormap.from_list("diverging", palette.DIVERGING)
+        drawn = axes.imshow(frame.to_numpy(), cmap=colors, vmin=-1, vmax=1, interpolation="nearest")
+        places, names = range(len(frame)), [clipped(name) for name in frame.index]
+        axes.set_xticks(places, names, rotation=90, fontsize=6)
+        axes.set_yticks(places, names, fontsize=6)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        figure.colorbar(drawn, ax=axes, label="cosine", shrink=0.7)
         return _svg(figure, axes)
 
 

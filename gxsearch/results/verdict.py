@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from gxsearch.results import leaderboard
+from gxsearch.results.evaluation import told_classes
 from gxsearch.results.leaderboard import Objective
 from gxsearch.results.ledger import TrialRecord, events, trials
 from gxsearch.results.page import number, seconds, short
@@ -138,4 +139,6 @@ def _edges(facts: dict[str, Any], best: TrialRecord | None) -> list[str]:
 def _warnings(facts: dict[str, Any], found: list[TrialRecord]) -> list[str]:
     reasons = Counter(trial.reason for trial in found if trial.state in ("failed", "diverged") and trial.reason)
     lost = [f"{n} trial{'s' if n > 1 else ''} came to nothing: {reason}" for reason, n in reasons.most_common(3)]
-    return [*lost, *facts["data"].get("warnings", []), *facts["spec"].get("notes", [])]
+    told = told_classes(facts)
+    told = [f"{told[0].upper()}{told[1:]}."] if told else []
+    return [*lost, *told, *facts["data"].get("warnings", []), *facts["spec"].get("notes", [])]

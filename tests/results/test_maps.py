@@ -52,7 +52,7 @@ def test_a_damaged_umap_is_made_again_and_a_pickled_one_is_not_opened(tmp_path, 
     monkeypatch.setattr(projection, "umap", lambda v: v[:, :2].copy())
     run, vectors = RunDir(tmp_path), sample(3).obsm["X_fe"]
     run.results.mkdir()
-    np.save(run.projection, np.array([{"evil": 1}], dtype=object), allow_pickle=True)
+    np.save(run.projection("umap"), np.array([{"evil": 1}], dtype=object), allow_pickle=True)
 
     assert projection.plane(run, vectors, "fe").points.shape == (40, 2)
 
@@ -69,7 +69,7 @@ def test_one_dimension_and_very_few_rows_are_drawn_without_a_umap(tmp_path):
 
     assert projection.plane(run, sample(1).obsm["X_fe"], "fe").points.shape == (40, 2)
     assert projection.plane(run, sample(5).obsm["X_fe"][:3], "fe").points.shape == (3, 2)
-    assert not run.projection.exists()
+    assert not run.projection("umap").exists()
 
 
 def test_genes_are_mapped_and_the_most_variable_are_named():

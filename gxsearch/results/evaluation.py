@@ -1,0 +1,127 @@
+"""Evaluation: what the measures of an embedding mean, which of them fit in a table, and how well it clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from anndata import AnnData
+
+from gxsearch.errors import RunError
+from gxsearch.results import leaderboard
+from gxsearch.results.run_dir import RunDir, write_atomic
+from gxsearch.results.vectors import vectors_of
+from gxsearch.training.clusters import clusters, n_classes
+
+CONTROL = "pca"
+"""What clusters.csv calls the principal components."""
+CURVE = 10
+"""The largest k of the curves over k; the number of classes may be beyond it."""
+COLUMNS = ("vectors", "k", "silhouette", "calinski_harabasz")
+CLASS_COLUMNS = ("ari", "nmi", "classes")
+GLOSSARY = {
+    "masked_r2": "R2 of entries hidden from the model and predicted from the others; 1 is perfect, 0 the gene means",
+    "masked_mse": "mean squared error of entries hidden from the model, in its own units; lower is better",
+    "recon_r2": "R2 of all values given back from the vectors; 1 is perfect, 0 the gene means of the training rows",
+    "mse": "mean squared error of all values given back, in the model's own units; lower is better",
+    "mae": "mean absolute error of all values given back, in the model's own units; lower is better",
+    "gene_pearson": "correlation of given with true values over rows, the median over genes; 1 is perfect",
+    "knn": "share of rows whose class a vote among the nearest training rows names, the mean over classes",
+    "logreg": "share of rows whose class a logistic regression on the vectors names, the mean over classes",
+    "kl": "divergence of the codes from the prior in nats: what the code says of a row; neither way is better",
+    "active_units": "latent dimensions that are in use: those whose mean varies over rows (variance over 0.01)",
+    "silhouette": "how well groups lie apart, from -1 to 1; higher is better",
+    "calinski_harabasz": "spread between clusters over spread within, for the same rows; higher is better",
+    "ari": "agreement of clusters with classes, adjusted for chance: 0 is chance, 1 is perfect",
+    "nmi": "information that clusters and classes share: 0 is none, 1 is perfect",
+}
+"""Measure, without its part of the data -> what it means, in a line. In order of what to look at first."""
+
+
+def meaning(measure: str) -> str:
+    """Return what a measure such as ``test/knn`` means; nothing where it is not known."""
+    return GLOSSARY.get(measure.rpartition("/")[2], "")
+
+
+def test_measures(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the measures on test rows that have numbers, as they first appear; contrasts are told elsewhere."""
+    names = (name for row in rows for name, value in row.items() if _is_number(value))
+    return list(dict.fromkeys(n for n in names if n.startswith("test/") and not n.startswith("test/contrast")))
+
+
+def foremost(measures: Sequence[str], most: int, controls: Sequence[dict[str, Any]] = ()) -> list[str]:
+    """Return at most so many measures, in their order: first those of controls too, then as the glossary goes."""
+    order = list(GLOSSARY)
+
+    def place(name: str) -> tuple[bool, int]:
+        short = name.rpartition("/")[2]
+        return (not any(name in row for row in controls), order.index(short) if short in order else len(order))
+
+    kept = set(sorted(measures, key=place)[:most])
+    return [name for name in measures if name in kept]
+
+
+def told_classes(facts: dict[str, Any]) -> str:
+    """Return a sentence of warning where the model was told classes in training; else nothing."""
+    told = facts["spec"]["data"].get("view", {}).get("classes")
+    return f"the model was told `{told}` in training: its label scores are not unsupervised" if told else ""
+
+
+def write_clusters(run: RunDir, adata: AnnData, model: str, label: str | None) -> None:
+    """Write results/clusters.csv: a row per k for the model's vectors and for the control, with measures.
+
+    Columns: vectors (the model, or pca), k, silhouette, calinski_harabasz and, where the label has classes, ari, nmi
+    and classes, their number.
+    """
+    found = vectors_of(adata, model)
+    assert found is not None, f"no vectors of {model}"
+    labels = found.frame[label].astype(str).to_numpy() if label in found.frame else None
+    n = n_classes(labels)
+    labels, more = (labels, {"classes": n}) if n else (None, {})
+    sources = {model: found.matrix} | ({} if found.control is None else {CONTROL: found.control})
+    ks = range(2, CURVE + 1)
+    rows = [
+        {"vectors": name, **row, **more} for name, matrix in sources.items() for row in clusters(matrix, labels, ks)
+    ]
+    frame = pd.DataFrame(rows, columns=[*COLUMNS, *(CLASS_COLUMNS if n else ())])
+    text = frame.map(leaderboard.cell).to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    write_atomic(run.clusters, text.encode())
+
+
+def read_clusters(run: RunDir) -> pd.DataFrame | None:
+    """Read results/clusters.csv; None where it was not made, or there were too few rows for any k.
+
+    Raises:
+        RunError: when it is no such table.
+    """
+    if not run.clusters.exists():
+        return None
+    try:
+        frame = pd.read_csv(run.clusters, dtype={"vectors": str})
+        known = [name for name in (*COLUMNS, *CLASS_COLUMNS) if name in frame or name in COLUMNS]
+        frame[known[1:]].astype(float)
+    except (KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError.one("E631", str(run.clusters), f"cannot be read ({reason})", "remove it") from None
+    return frame if len(frame) else None
+
+
+def class_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return, for each kind of vectors, ari and nmi at as many clusters as classes, and the k of the best ari.
+
+    Keys: vectors, classes, ari, nmi (None where that many clusters were not found), best_k, best_ari.
+    """
+    rows = []
+    for name, part in frame.groupby("vectors", sort=False) if "ari" in frame else ():
+        best, same = part.loc[part["ari"].idxmax()], part[part["k"] == part["classes"]]
+        at = {key: float(same[key].iloc[0]) if len(same) else None for key in ("ari", "nmi")}
+        classes = int(part["classes"].iloc[0])
+        rows.append(
+            {"vectors": name, "classes": classes, **at, "best_k": int(best["k"]), "best_ari": float(best["ari"])}
+        )
+    return rows
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

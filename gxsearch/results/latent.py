@@ -1,0 +1,139 @@
+"""Latent: the pictures of an embedding: its points in the plane, how they cluster, and the genes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import anndata
+
+from gxsearch.results import evaluation, maps, page, palette, similar
+from gxsearch.results.gallery import Easel, Picture, drawing
+from gxsearch.results.maps import RowMap
+from gxsearch.results.run_dir import RunDir
+
+COLUMNS = 4
+"""Columns that maps are colored by, at most."""
+TALL = 300
+"""Height in pixels of one of three maps in a row."""
+
+
+@dataclass(frozen=True)
+class ColoredMaps:
+    """Maps of points colored by one column, and their common legend of (name, color, sign)."""
+
+    column: str
+    pictures: list[Picture]
+    legend: list[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """How vectors cluster: pictures over k, and a table of head and rows of agreement with classes."""
+
+    pictures: list[Picture]
+    head: list[str]
+    rows: list[list[str]]
+
+
+@dataclass(frozen=True)
+class Latent:
+    """All that a report shows of an embedding; everything is empty where nothing was embedded.
+
+    Attributes:
+        what: what a point is: row or gene.
+        maps: the vectors, and the control, by column.
+        ways: the vectors by PCA, UMAP and t-SNE, colored by the first column; None of two dimensions or fewer.
+        genes: the map of gene vectors and the heatmap of their similarity, as far as there are any.
+    """
+
+    what: str
+    maps: list[ColoredMaps]
+    ways: ColoredMaps | None
+    clusters: Clusters | None
+    genes: list[Picture]
+
+
+def latent(easel: Easel, run: RunDir, model: str, label: str | None) -> Latent:
+    """Draw an embedding; the label's column comes first.
+
+    Raises:
+        RunError: when results/clusters.csv is damaged.
+    """
+    if not run.embeddings.exists():
+        return Latent("row", [], None, None, [])
+    adata = anndata.read_h5ad(run.embeddings)
+    found, three = maps.row_maps(run, adata, model), maps.three_maps(run, adata, model)
+    given = maps.columns(found[0].points) if found else []
+    shown = sorted(given, key=lambda name: name != label)[:COLUMNS]
+    return Latent(
+        found[0].what if found else "row",
+        [_colored(easel, found, column) for column in shown],
+        _colored(easel, three, shown[0], height=TALL) if three and shown else None,
+        _clusters(easel, run),
+        _genes(easel, adata, model),
+    )
+
+
+def _colored(easel: Easel, found: list[RowMap], column: str, height: int | None = None) -> ColoredMaps:
+    pictures = [
+        easel.picture(
+            lambda one=one: _sized(maps.row_figure(one, column), height),
+            lambda static, one=one: static.rows(one, column),
+            _caption(one, column),
+        )
+        for one in found
+    ]
+    points = found[0].points[column]
+    looks = {} if maps.is_number(points) else palette.styles(points.to_numpy())
+    legend = [(name, color, palette.SHAPES[shape]) for name, (color, shape) in looks.items()]
+    return ColoredMaps(column, pictures, legend)
+
+
+def _sized(figure: Any, height: int | None) -> Any:
+    return figure if height is None else figure.update_layout(height=height)
+
+
+def _caption(one: RowMap, column: str) -> str:
+    score = f", silhouette {one.silhouettes[column]:.2f}" if column in one.silhouettes else ""
+    fewer = len(one.points) < one.n_rows
+    return f"{one.title}{score}" + (f"; {len(one.points):,} of {one.n_rows:,} {one.what}s drawn" if fewer else "")
+
+
+def _clusters(easel: Easel, run: RunDir) -> Clusters | None:
+    frame = evaluation.read_clusters(run)
+    if frame is None:
+        return None
+    lines = frame[frame["k"] <= evaluation.CURVE].rename(columns={"vectors": "series", "k": "x"})
+    named = {
+        "silhouette": f"Silhouette of k-means: {evaluation.GLOSSARY['silhouette']}.",
+        "calinski_harabasz": f"Calinski-Harabasz: {evaluation.GLOSSARY['calinski_harabasz']}.",
+    }
+    pictures = [
+        easel.picture(
+            lambda part=part, name=name: drawing().lines(part, ("clusters k", name)),
+            lambda static, part=part, name=name: static.lines(part, ("clusters k", name), width=5.4),
+            caption,
+        )
+        for name, caption in named.items()
+        for part in [lines.assign(y=lines[name])]
+    ]
+    rows = evaluation.class_rows(frame)
+    k = rows[0]["classes"] if rows else ""
+    head = ["vectors", f"ARI at k = {k}", f"NMI at k = {k}", "best ARI", "at k"]
+    keys = ("vectors", "ari", "nmi", "best_ari", "best_k")
+    return Clusters(pictures, head, [[page.number(row[key], 3) for key in keys] for row in rows])
+
+
+def _genes(easel: Easel, adata: anndata.AnnData, model: str) -> list[Picture]:
+    """Return the map of gene vectors, unless genes are the points of the maps already, and the heatmap."""
+    pictures = []
+    found = maps.gene_map(adata, model) if f"X_{model}" in adata.obsm else None
+    if found is not None:
+        caption = f"Gene vectors by their two main components; the {maps.NAMED} most variable genes named."
+        pictures.append(easel.picture(lambda: maps.gene_figure(found), lambda static: static.genes(found), caption))
+    alike = similar.most_variable(adata, model)
+    if alike is not None:
+        caption = f"Cosine similarity of the vectors of the {len(alike)} most variable genes, like beside like."
+        pictures.append(easel.picture(lambda: drawing().heatmap(alike), lambda static: static.heatmap(alike), caption))
+    return pictures
