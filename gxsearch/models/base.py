@@ -145,7 +145,7 @@ class GeneModel(nn.Module, ABC):
 
     @classmethod
     def objection(cls, config: Config, dims: Dims) -> str | None:
-        """Return why these settings cannot work on data of these sizes, or None; a documented hook."""
+        """Return why these settings cannot work on data of these sizes, ``what; fix``, or None; a documented hook."""
         return None
 
     def parameter_groups(self, train: TrainConfig) -> list[dict]:

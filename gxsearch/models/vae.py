@@ -37,7 +37,7 @@ class VAEConfig(Config):
     """Widths, the latent, its annealing, masking and contrast."""
 
     hidden: list[int] = knob([1024, 512, 256], doc="widths of the encoder; the decoder mirrors them", min_items=1)
-    latent_dim: int = knob(64, doc="length of a row's vector", low=1, high=4096)
+    latent_dim: int = knob(64, doc="length of a row's vector", low=1, high=100_000)
     norm: Norm = knob("batch", doc="normalization after each linear layer")
     activation: Smooth = knob("elu", doc="activation after each normalization")
     dropout: float = knob(0.3, doc="share of hidden units dropped in training", low=0.0, below=1.0)

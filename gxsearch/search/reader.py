@@ -21,6 +21,7 @@ from gxsearch.search.sections import STOPS, Budget, Objective, Resources, Search
 from gxsearch.search.space import Space
 from gxsearch.search.start import read_start
 from gxsearch.search.yaml_file import Document, Where
+from gxsearch.training.probes import PROBES, measures
 
 if TYPE_CHECKING:
     from gxsearch.models.base import GeneModel
@@ -92,7 +93,7 @@ class SpecReader:
 
     def _objective(self, model: type[GeneModel] | None) -> Objective | None:
         given = self.doc.get(("objective",))
-        modes = {f"val/{name}": mode for name, mode in model.metrics.items()} if model is not None else {}
+        modes = measures(model) if model is not None else {}
         if given is None and modes:
             metric = next(iter(modes))
             return Objective(metric=metric, mode=modes[metric])
@@ -112,6 +113,8 @@ class SpecReader:
         elif found.mode != modes[found.metric]:
             what = f"mode {found.mode} contradicts {found.metric}, for which {modes[found.metric]} is better"
             self._fault("E311", ("objective", "mode"), what, f"write mode: {modes[found.metric]}, or leave it out")
+        elif found.metric.removeprefix("val/") in PROBES and self.doc.get(("data", "label")) is None:
+            self._fault("E311", ("objective", "metric"), f"{found.metric} needs labels", "set data.label: COLUMN")
         return found
 
     def _budget(self) -> Budget | None:

@@ -20,7 +20,8 @@ from gxsearch.data.table import Table
 from gxsearch.data.view import Hides, Scales, View, align
 from gxsearch.models.base import Decodes, FitsNewRows, GeneModel, Losses
 from gxsearch.training.embedding import embed_known, fit_vectors, reconstruct
-from gxsearch.training.loop import Sums
+from gxsearch.training.runtime import LocalRuntime
+from gxsearch.training.sums import Sums
 
 Scores = dict[str, float]
 
@@ -29,6 +30,8 @@ _SMALL = 10_000_000
 """Values below which one thread is faster."""
 HIDDEN = 0.2
 """Share of the entries of test rows that imputation has to find."""
+_OF_TRAINING = ("/loss", "/r2", "/pearson", "_weight")
+"""Ends of names that test rows have no use for: weights, and what `Rows.scores` tells against training rows' means."""
 _RANKS = (2, 4, 8, 16, 32, 64, 128)
 
 
@@ -114,21 +117,18 @@ def measured(data: Rows, y_ng: np.ndarray, imputed_ng: np.ndarray, part: str) ->
 @torch.no_grad()
 def told(model: GeneModel, view: View, table: Table) -> Scores:
     """Return what a model's own forward pass tells of the rows of a table, as ``test/``; nothing is drawn."""
-    sums, device = Sums(), next(model.parameters()).device
+    sums, device = Sums(thorough=True), next(model.parameters()).device
     for batch in view.masked(table, view.hidden(table.obs_names), device):
         sums.add(model.eval()(batch, 1.0))
-    return {name: value for name, value in sums.metrics("test", None).items() if _kept(name)}
+    found = sums.metrics("test", LocalRuntime())
+    return {name: value for name, value in found.items() if not name.endswith(_OF_TRAINING)}
 
 
 def _named(losses: Losses, part: str) -> Scores:
-    sums = Sums()
+    sums = Sums(thorough=True)
     sums.add(losses)
-    return {name: value for name, value in sums.metrics(part, None).items() if part == "val" or _kept(name)}
-
-
-def _kept(name: str) -> bool:
-    """Leave out what `Rows.scores` tells against the training rows' means, and what depends on weights."""
-    return not name.endswith(("/loss", "/r2", "/pearson", "_weight"))
+    dropped = ("/loss", "_weight") if part == "val" else _OF_TRAINING
+    return {name: value for name, value in sums.metrics(part, LocalRuntime()).items() if not name.endswith(dropped)}
 
 
 def complete(pca: PCA, data: Rows) -> np.ndarray:

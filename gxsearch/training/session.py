@@ -20,6 +20,7 @@ from gxsearch.training import checkpoint
 from gxsearch.training.checkpoint import State
 from gxsearch.training.course import Course, is_last
 from gxsearch.training.loop import Metrics, derive, epochs
+from gxsearch.training.probes import Probe
 from gxsearch.training.runtime import Runtime
 
 SAVE_EVERY_S = 10.0
@@ -71,6 +72,7 @@ def session(
     resume = checkpoint.newest(folder) if folder is not None else None
     model, config = build(job, view, bench.table, started=resume is not None)
     warmup = model.rhythm(model.config).warmup_epochs(job.epochs)
+    probe = Probe.of(job.metric, bench.table)
     course, saved_at = Course(config, job.mode, job.epochs, warmup), time.monotonic()
     if resume is not None:
         course.resume(resume.record)
@@ -80,6 +82,7 @@ def session(
             return
     settings = {"length": job.epochs, "seed": job.seed, "resume": resume, "factor": lambda: course.factor}
     for metrics, state in epochs(runtime, model, examples, config, **settings):
+        metrics |= _probed(probe, runtime, model, view) if probe is not None else {}
         epoch, better = metrics["epoch"], course.see(metrics["epoch"], metrics[job.metric])
         last = course.ending is not None
         due = better or last or time.monotonic() - saved_at > SAVE_EVERY_S
@@ -94,6 +97,12 @@ def session(
         yield metrics, model
         if last:
             return
+
+
+def _probed(probe: Probe, runtime: Runtime, model: GeneModel, view: View) -> Metrics:
+    """Return the first worker's measure, on all workers: their running statistics may differ by a step."""
+    found = probe(model, view, runtime.device) if runtime.rank == 0 else {probe.metric: 0.0}
+    return {name: runtime.sum(torch.tensor([value], dtype=torch.float64)).item() for name, value in found.items()}
 
 
 def build(job: Job, view: View, table: Table, *, started: bool) -> tuple[GeneModel, TrainConfig]:

@@ -1,0 +1,62 @@
+"""Probes: measures of an embedding that any encoder allows; a search may optimize them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+
+from gxsearch.data.table import Table
+from gxsearch.data.view import View
+from gxsearch.models.base import GeneModel
+from gxsearch.training.embedding import embed_table
+
+PROBES: dict[str, Literal["min", "max"]] = {"knn": "max"}
+"""Measures that an objective may name besides a model's own, as ``val/<name>``; they need `data.label`."""
+NEIGHBORS = 15
+MOST = 2000
+"""Training rows, and held-out rows, that a probe reads at most; the same ones each time."""
+
+
+def measures(model: type[GeneModel]) -> dict[str, Literal["min", "max"]]:
+    """Return the measures that an objective may name, and which way is better: the model's own, and probes.
+
+    Probes read the vectors of rows that were not trained on, which only an encoder gives at once.
+    """
+    probes = PROBES if hasattr(model.View, "cut") else {}
+    return {f"val/{name}": mode for name, mode in {**model.metrics, **probes}.items()}
+
+
+class Probe:
+    """A measure of the embedding of held-out rows, judged by that of training rows; the encoder is in eval mode."""
+
+    def __init__(self, metric: str, table: Table):
+        self.metric = metric
+        self._label = table.facts["label"]
+        train, val = (_some(table.rows(part)) for part in ("train", "val"))
+        self._table, self._n_train = table.dense().take(np.concatenate([train, val])), len(train)
+
+    @classmethod
+    def of(cls, metric: str, table: Table) -> Probe | None:
+        """Return the probe that an objective names; None where it names a measure of the model's own."""
+        return cls(metric, table) if metric.removeprefix("val/") in PROBES else None
+
+    def __call__(self, model: GeneModel, view: View, device: torch.device) -> dict[str, float]:
+        """Return the measure by its name."""
+        z_nk, labels_n = embed_table(model, view, self._table, device), self._table.obs[self._label]
+        cut = self._n_train
+        return {self.metric: knn_accuracy(z_nk[:cut], labels_n[:cut], z_nk[cut:], labels_n[cut:])}
+
+
+def knn_accuracy(train_nk: np.ndarray, known_n: np.ndarray, test_nk: np.ndarray, true_n: np.ndarray) -> float:
+    """Return the balanced accuracy of a vote among the 15 nearest training rows."""
+    from sklearn.metrics import recall_score  # a second that reading a spec need not pay
+    from sklearn.neighbors import KNeighborsClassifier
+
+    vote = KNeighborsClassifier(min(NEIGHBORS, len(train_nk))).fit(train_nk, known_n)
+    return float(recall_score(true_n, vote.predict(test_nk), labels=np.unique(true_n), average="macro"))
+
+
+def _some(rows: np.ndarray) -> np.ndarray:
+    return rows if len(rows) <= MOST else np.sort(np.random.default_rng(0).choice(rows, MOST, replace=False))
