@@ -15,6 +15,7 @@ from gxsearch.results import package, page
 from gxsearch.results.package import CONFIG, GENES, JOB, METRICS, VIEW, WEIGHTS, Package, load
 from gxsearch.results.run_dir import RunDir
 from gxsearch.training import checkpoint
+from gxsearch.training.session import exported_weights
 
 __all__ = ["export", "load"]
 
@@ -41,7 +42,8 @@ def export(run: RunDir, number: int | None = None, out: str | Path | None = None
 
 def files(found: Package) -> dict[str, bytes]:
     """Return the files of an exported folder by name, without the manifest."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in found.weights.items()}
+    needed = exported_weights(registry.get(found.name), found.weights)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in needed.items()}
     view = {"data": found.data.model_dump(mode="json"), "facts": found.facts, "state": found.record["view"]}
     return {
         CONFIG: _json(_config(found)),

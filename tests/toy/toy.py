@@ -16,7 +16,7 @@ from gxsearch.config import Config, knob
 from gxsearch.data.batch import Batch
 from gxsearch.data.table import Table
 from gxsearch.data.view import Dims, Examples, View, align
-from gxsearch.models.base import GeneModel, Losses, TrainConfig
+from gxsearch.models.base import GeneModel, Losses, Rhythm, TrainConfig
 from gxsearch.models.registry import register
 
 
@@ -86,6 +86,8 @@ class Toy(GeneModel):
         fail: bool = knob(False, doc="raise in the first step")
         die_at: int = knob(0, doc="epoch that the process does not survive the first time; 0 for none", low=0)
         sleep: float = knob(0.0, doc="seconds that an epoch takes besides", low=0.0)
+        warmup: float = knob(0.0, doc="share of the training before trials may be judged", low=0.0, high=1.0)
+        cycle: float = knob(0.0, doc="length of a cycle, as a share of the training; 0 for none", low=0.0, high=1.0)
 
     Train = TrainConfig
     View = Rows
@@ -100,6 +102,10 @@ class Toy(GeneModel):
             nn.Linear(dims.n_genes, config.latent_dim),
             nn.Linear(config.latent_dim, dims.n_genes),
         )
+
+    @classmethod
+    def rhythm(cls, config: Config) -> Rhythm:
+        return Rhythm(config.warmup, config.cycle)
 
     def forward(self, batch: Batch, progress: float) -> Losses:
         if self.config.fail:
