@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gxsearch.errors import RunError, RunFailed
 from gxsearch.results.run_dir import RunDir, refuse_existing
@@ -183,6 +183,30 @@ def open_model(path: str | Path) -> Any:
     from gxsearch.results.package import open_package
 
     return open_package(path)
+
+
+def genes(
+    source: str | Path,
+    names: Sequence[str],
+    *,
+    top: int = 10,
+    measure: Literal["cosine", "pearson"] = "cosine",
+) -> Any:
+    """Compare genes by their vectors in a run's best model (or RUN/NNN's, or an exported one's).
+
+    Returns:
+        a `results.similar.Similar`: `among`, the similarity of the genes named, and `nearest`, the `top` nearest of
+        each, both as data frames.
+
+    Raises:
+        DataError: naming every gene that the model lacks, or when it has no vectors of genes.
+    """
+    from gxsearch.results.similar import similar
+
+    place = Path(source)
+    if place.name.isdigit() and not (place / "run.json").exists() and (place.parent / "run.json").exists():
+        return similar(place.parent, names, top=top, measure=measure, number=int(place.name))
+    return similar(source, names, top=top, measure=measure)
 
 
 def _search(opened: Any, quiet: bool) -> None:

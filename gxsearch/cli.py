@@ -169,7 +169,9 @@ def embed(source: str, data: str, out: str | None, recon: bool, force: bool) -> 
 
     out = out or str(api.embedded_path(source, data))
     adata = api.embed(source, data, out, recon=recon, force=force)
-    added = [f"obsm['{key}'] {adata.obsm[key].shape}" for key in adata.obsm if key[2:] in adata.uns["gxsearch"]]
+    known = adata.uns["gxsearch"]
+    added = [f"obsm['{key}'] {adata.obsm[key].shape}" for key in adata.obsm if key.removeprefix("X_") in known]
+    added += [f"varm['{key}'] {adata.varm[key].shape}" for key in adata.varm if key in known]
     click.echo(f"{out}: {', '.join(added)}")
 
 
@@ -183,6 +185,33 @@ def export(run: str, out: str | None) -> None:
 
     folder, number = listing.split_trial(run)
     click.echo(write(folder, number, out))
+
+
+@cli.command()
+@click.argument("run", metavar="RUN[/NNN]")
+@click.argument("names", metavar="[GENE]...", nargs=-1)
+@click.option("--list", "file", metavar="FILE", help="Text file of further genes, one a line.")
+@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Nearest genes of each.")
+@click.option("--measure", type=click.Choice(["cosine", "pearson"]), default="cosine", show_default=True)
+@click.option("-o", "--out", metavar="OUT.csv", help="Write the pairs as CSV instead of printing tables.")
+@click.option("--force", is_flag=True, help="Replace a file that exists.")
+@JSON
+def genes(
+    run: str, names: Sequence[str], file: str | None, out: str | None, force: bool, as_json: bool, **how: Any
+) -> None:
+    """Compare genes by their vectors, and find the nearest of each."""
+    if not names and file is None:
+        raise click.UsageError("name at least one GENE, or --list FILE")
+    from gxsearch import api, listing
+    from gxsearch.data.genes import read_genes
+    from gxsearch.results.similar import write
+
+    listed = read_genes(file, None) if file is not None else []
+    found = api.genes(run, [*names, *listed], **how)
+    if out is not None:
+        click.echo(write(found, Path(out), force=force))
+    if as_json or out is None:
+        click.echo(listing.genes_json(found) if as_json else listing.genes(found))
 
 
 @cli.command()

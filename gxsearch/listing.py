@@ -12,10 +12,19 @@ from gxsearch.config import settings
 from gxsearch.console import duration, short
 from gxsearch.errors import RunError, SpecError
 from gxsearch.models import registry
-from gxsearch.results import leaderboard, ledger
+from gxsearch.results import evaluation, leaderboard, ledger
 from gxsearch.results.run_dir import RunDir
+from gxsearch.results.similar import Similar
 from gxsearch.search.sections import seconds
 from gxsearch.search.spec import Spec
+from gxsearch.training import probes
+
+WIDTH = 100
+"""Columns of a terminal that tables keep to."""
+COLUMNS = 4
+"""Measures on test rows that the end of a search shows, at most."""
+MATRIX = 40
+"""Genes whose table is printed."""
 
 
 def models(name: str | None, *, as_json: bool) -> str:
@@ -35,7 +44,7 @@ def models(name: str | None, *, as_json: bool) -> str:
     if as_json:
         return json.dumps(found, indent=1)
     rows = [[r["setting"], r["type"], _value(r["default"]), r["bounds"], r["meaning"]] for r in found]
-    measures = ", ".join(f"val/{metric} ({mode})" for metric, mode in kind.metrics.items())
+    measures = ", ".join(f"{metric} ({mode})" for metric, mode in probes.measures(kind).items())
     head = f"{name}   {(kind.__doc__ or '').splitlines()[0]}\n{kind.reference}\nmeasures: {measures}\n\n"
     return head + _columns([["setting", "type", "default", "bounds", "meaning"], *rows])
 
@@ -68,10 +77,12 @@ def ending(run: RunDir) -> str:
     best, found = leaderboard.best(run), ledger.trials(run.ledger)
     states = Counter(trial.state for trial in found)
     counts = ", ".join(f"{n} {state}" for state, n in states.items())
-    tests = leaderboard.scores(run)
+    own, controls = leaderboard.scores(run), leaderboard.baselines(run)
+    measures = evaluation.test_measures([own])
+    tests = {name: own[name] for name in _fitting(objective.metric, measures, controls)}
+    hidden = len(measures) - len(tests)
     rows = [["", objective.metric, *tests]]
     rows.append([f"trial {best.number:03d}", _value(best.best), *map(_value, tests.values())])
-    controls = leaderboard.baselines(run)
     controls.sort(
         key=lambda row: objective.key(row.get(objective.metric, math.inf if objective.mode == "min" else -math.inf))
     )
@@ -87,12 +98,71 @@ def ending(run: RunDir) -> str:
             f"best  trial {best.number:03d}, epoch {best.best_epoch}   {short(best.params)}",
             "",
             _columns(rows),
+            *([f"{hidden} more measures of test rows are in the report"] if hidden else []),
             "",
             *(f"      {shown / path.relative_to(run.path)}" for path in files),
             f"next  gxsearch embed {shown} NEW.h5ad",
             f"      tensorboard --logdir {shown}",
         ]
     )
+
+
+def _fitting(metric: str, measures: list[str], controls: list[dict[str, Any]]) -> list[str]:
+    """Return the measures on test rows that fit in a terminal beside names and the objective."""
+    room = WIDTH - max([len("trial 000"), *(len(row["name"]) for row in controls)]) - max(len(metric), 8) - 2
+    most = COLUMNS
+    while True:
+        kept = evaluation.foremost(measures, most, controls)
+        if not kept or sum(max(len(name), 8) + 2 for name in kept) <= room:
+            return kept
+        most -= 1
+
+
+def genes(found: Similar) -> str:
+    """Return how genes are alike: the table among those asked for, and the nearest of each, in blocks that fit."""
+    asked, vectors = found.among.index.tolist(), found.vectors
+    head = f"{found.measure} similarity of the gene vectors of {vectors.model}"
+    lines = [f"{head}: {len(vectors.names):,} genes, {vectors.matrix.shape[1]} dimensions"]
+    if 1 < len(asked) <= MATRIX:
+        cells = {name: [f"{value:.3f}" for value in found.among[name]] for name in asked}
+        lines += _blocks(asked, cells)
+    elif len(asked) > MATRIX:
+        lines += ["", f"The table of {len(asked)} genes is too wide here: --json, or -o OUT.csv"]
+    told = {
+        gene: [f"{other} {value:.3f}" for other, value in zip(part["other"], part["similarity"], strict=True)]
+        for gene, part in found.nearest.groupby("gene", sort=False)
+    }
+    longest = max((len(cells) for cells in told.values()), default=0)
+    return "\n".join(lines + _blocks([str(rank) for rank in range(1, longest + 1)], told, corner="nearest"))
+
+
+def _blocks(names: list[str], columns: dict[str, list[str]], corner: str = "") -> list[str]:
+    """Return columns of text under their titles, as many side by side as the width holds, blocks below each other."""
+    lines, rest = [], list(columns.items())
+    while rest:
+        rows, used = [[corner, *names]], max(len(text) for text in [corner, *names])
+        while rest and (len(rows) == 1 or used + 2 + _width(*rest[0]) <= WIDTH):
+            title, cells = rest.pop(0)
+            used += 2 + _width(title, cells)
+            rows.append([title, *cells])
+        lines += ["", _columns([list(row) for row in zip(*rows, strict=True)])]
+    return lines
+
+
+def _width(title: str, cells: list[str]) -> int:
+    return max(len(text) for text in [title, *cells])
+
+
+def genes_json(found: Similar) -> str:
+    """Return how genes are alike as JSON: model, measure, among (gene -> gene -> similarity), nearest (in order)."""
+    nearest = {
+        gene: [
+            {"gene": other, "similarity": value} for other, value in zip(part["other"], part["similarity"], strict=True)
+        ]
+        for gene, part in found.nearest.groupby("gene", sort=False)
+    }
+    told = {"model": found.vectors.model, "measure": found.measure, "among": found.among.to_dict(), "nearest": nearest}
+    return json.dumps(told, indent=1)
 
 
 def status(path: str, *, as_json: bool) -> str:

@@ -30,6 +30,7 @@ GLOSSARY = {
     "knn": "share of rows whose class a vote among the nearest training rows names, the mean over classes",
     "logreg": "share of rows whose class a logistic regression on the vectors names, the mean over classes",
     "kl": "divergence of the codes from the prior in nats: what the code says of a row; neither way is better",
+    "contrast": "contrastive loss in nats, of telling partners from others; lower is better",
     "active_units": "latent dimensions that are in use: those whose mean varies over rows (variance over 0.01)",
     "silhouette": "how well groups lie apart, from -1 to 1; higher is better",
     "calinski_harabasz": "spread between clusters over spread within, for the same rows; higher is better",
@@ -47,7 +48,7 @@ def meaning(measure: str) -> str:
 def test_measures(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Return the measures on test rows that have numbers, as they first appear; contrasts are told elsewhere."""
     names = (name for row in rows for name, value in row.items() if _is_number(value))
-    return list(dict.fromkeys(n for n in names if n.startswith("test/") and not n.startswith("test/contrast")))
+    return list(dict.fromkeys(n for n in names if n.startswith("test/") and not n.startswith("test/contrast_")))
 
 
 def foremost(measures: Sequence[str], most: int, controls: Sequence[dict[str, Any]] = ()) -> list[str]:

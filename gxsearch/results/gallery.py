@@ -91,7 +91,8 @@ def search(easel: Easel, run: RunDir) -> list[Picture]:
 def slices(easel: Easel, run: RunDir) -> list[Picture]:
     """Return the objective over each of the most important settings."""
     domains, level = run.facts()["space_domains"], plots.level(run)
-    names = easel.importance.first(list(domains), SLICES) if leaderboard.ranked(run) else []
+    tried = {name for trial in leaderboard.ranked(run) for name in trial.params}
+    names = easel.importance.first([name for name in domains if name in tried], SLICES)
     return [
         easel.picture(
             lambda name=name: plots.slice_figure(run, name),

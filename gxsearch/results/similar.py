@@ -162,8 +162,9 @@ def _rows(vectors: GeneVectors, names: Sequence[str], where: str) -> list[int]:
 def _unknown(name: str, have: list[str], where: str, *, ambiguous: bool) -> Fault:
     if ambiguous:
         return Fault("E420", where, f"several genes are versions of '{name}'", "name one with its version")
-    same = [known for known in have if known.lower() == name.lower()]
-    return Fault("E420", where, f"no gene '{name}' among {len(have):,} of the model", did_you_mean(name, same or have))
+    same = next((known for known in have if known.lower() == name.lower()), None)
+    hint = f"did you mean '{same}'?" if same else did_you_mean(name, have)
+    return Fault("E420", where, f"no gene '{name}' among {len(have):,} of the model", hint)
 
 
 def _nearest(vectors: GeneVectors, row: int, likeness_g: np.ndarray, top: int) -> pd.DataFrame:
