@@ -57,7 +57,8 @@ def checked(spec: Spec, found: dict[str, Any]) -> str:
         facts = found["facts"]
         parts = " · ".join(f"{part} {n}" for part, n in facts["split"].items())
         steps = ", ".join(facts["transform"]) or "as stored"
-        lines[0] += f"   {facts['n_obs']:,} rows x {facts['n_vars']:,} genes, {steps}"
+        rows, columns = ("genes", "samples") if facts["orientation"] == "genes" else ("rows", "genes")
+        lines[0] += f"   {facts['n_obs']:,} {rows} x {facts['n_vars']:,} {columns}, {steps}"
         lines.append(f"split     {parts}   seed {spec.data.split.seed}")
     lines.append(
         f"space     {searched} searched, {fixed} fixed        sampler {spec.search.sampler}, stop {spec.stop.kind}"

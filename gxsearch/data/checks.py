@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
-from gxsearch.data.columns import as_text, check_columns, check_coordinates
+from gxsearch.data.columns import as_text, check_columns, check_coordinates, check_time, named_columns
 from gxsearch.data.findings import Findings, counted, shown
 from gxsearch.data.genes import check_genes
+from gxsearch.data.orient import check_orientation, row_axis, row_frame
 from gxsearch.data.split import shares, sizes
 from gxsearch.data.table import DataConfig, Split
 from gxsearch.data.values import Matrix, are_whole, largest, read_values, row_totals
@@ -34,19 +36,27 @@ def check(
     """Note in `found` all that is wrong or odd; return the values (n, g) if they can be used.
 
     Codes: E410-E413, E417 values, E414 no rows or genes, E415 rows of zeros, E416 names, E421-E425 columns and
-    coordinates, E423 classes too small, E430 split, E431-E432 genes, E433 transform.
+    coordinates, E423 classes too small, E426 orientation, E430 split, E431-E432 genes, E433 transform.
     """
     _check_steps(config.transform, found)
-    check_columns(adata, config, extra_obs, found)
-    if config.spatial is not None:
-        check_coordinates(adata, config.spatial, found)
-    _check_split(adata, config.split, found)
+    check_rows(adata, check_orientation(config, found), found, extra=extra_obs)
     if adata.n_vars:
         check_genes(config.genes, np.array(adata.var_names, dtype=str), base, found)
     x_ng = check_new(adata, config, found, allow_negative=allow_negative)
     if x_ng is not None:
         _remark(x_ng, adata, config, found)
     return x_ng
+
+
+def check_rows(adata: AnnData, config: DataConfig, found: Findings, *, extra: Iterable[str]) -> None:
+    """Note what is wrong with the description of the rows: columns, times, coordinates, and how they are split."""
+    frame = row_frame(adata, config)
+    check_columns(frame, named_columns(config), found, extra=extra, part=row_axis(config))
+    if config.time in frame:
+        check_time(frame[config.time], found)
+    if config.spatial is not None:
+        check_coordinates(adata, config.spatial, found)
+    check_split(frame, config.split, found, part=row_axis(config))
 
 
 def check_new(adata: AnnData, config: DataConfig, found: Findings, *, allow_negative: bool) -> Matrix | None:
@@ -95,7 +105,8 @@ def _check_zero_rows(x_ng: Matrix, adata: AnnData, config: DataConfig, found: Fi
         found.warn(what)
 
 
-def _check_split(adata: AnnData, config: Split, found: Findings) -> None:
+def check_split(frame: pd.DataFrame, config: Split, found: Findings, *, part: str = "obs") -> None:
+    """Note a split that leaves a part without rows (E430), and classes of one row (E423); a row of `frame` each."""
     share = shares(config)
     wanted = [part for part, part_share in share.items() if part_share > 0]
     if share["train"] <= 0:
@@ -105,19 +116,19 @@ def _check_split(adata: AnnData, config: Split, found: Findings) -> None:
     if config.group is not None and config.group == config.stratify:
         found.setting("E430", f"data.split: group and stratify are both '{config.group}'", "leave one out")
         return
-    if config.group in adata.obs:
-        n_groups = len(np.unique(as_text(adata.obs[config.group])))
+    if config.group in frame:
+        n_groups = len(np.unique(as_text(frame[config.group])))
         if n_groups < len(wanted):
             what = f"data.split.group: {counted(n_groups, 'group')} in '{config.group}' for {len(wanted)} parts"
             found.setting("E430", what, "set split.test to 0 or choose another column")
-    elif adata.n_obs:
-        _check_sizes(adata.n_obs, config, wanted, found)
-    if config.stratify in adata.obs:
-        times = Counter(as_text(adata.obs[config.stratify]).tolist())
+    elif len(frame):
+        _check_sizes(len(frame), config, wanted, found)
+    if config.stratify in frame:
+        times = Counter(as_text(frame[config.stratify]).tolist())
         alone = [name for name, n in times.items() if n < 2 and name]
         if alone:
             what = f"{counted(len(alone), 'class')} with one row only: {shown(alone)}"
-            found.content("E423", f"obs/{config.stratify}", what, "merge or drop them, or leave split.stratify out")
+            found.content("E423", f"{part}/{config.stratify}", what, "merge or drop them, or leave split.stratify out")
 
 
 def _check_sizes(n_obs: int, config: Split, wanted: list[str], found: Findings) -> None:
@@ -142,12 +153,13 @@ def _remark(x_ng: Matrix, adata: AnnData, config: DataConfig, found: Findings) -
     dates = [name for name in adata.var_names if DATE.match(name)]
     if dates:
         found.warn(f"{counted(len(dates), 'gene name')} turned into dates by a spreadsheet: {shown(dates)}")
-    if config.label in adata.obs:
-        times = Counter(as_text(adata.obs[config.label]).tolist())
+    frame = row_frame(adata, config)
+    if config.label in frame:
+        times = Counter(as_text(frame[config.label]).tolist())
         if len(times) < 2:
             found.warn(f"label '{config.label}' has one class only")
-        elif len(times) > adata.n_obs / 2:
-            found.warn(f"label '{config.label}' has {len(times)} classes for {adata.n_obs} rows: is it a number?")
+        elif len(times) > len(frame) / 2:
+            found.warn(f"label '{config.label}' has {len(times)} classes for {len(frame)} rows: is it a number?")
 
 
 def _reduced(row: object) -> np.ndarray:

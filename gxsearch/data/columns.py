@@ -1,8 +1,8 @@
-"""The columns of obs that a spec names: checked for presence and gaps, read as text or numbers."""
+"""The columns of obs (or var) that a spec names: checked for presence and gaps, read as text or numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -14,41 +14,45 @@ from gxsearch.errors import did_you_mean
 
 
 def named_columns(config: DataConfig) -> dict[str, str]:
-    """Return the settings that name an obs column, and the column."""
+    """Return the settings that name a column of the rows, and the column."""
     named = {"data.label": config.label, "data.time": config.time}
     named |= {f"data.batch[{i}]": name for i, name in enumerate(config.batch)}
     named |= {"data.split.group": config.split.group, "data.split.stratify": config.split.stratify}
     return {setting: name for setting, name in named.items() if name is not None}
 
 
-def check_columns(adata: AnnData, config: DataConfig, extra_obs: Iterable[str], found: Findings) -> None:
-    """Note columns that are missing (E421), have gaps (E422) or times that are no numbers (E424)."""
-    named = named_columns(config)
-    for setting, name in [*named.items(), *(("the model reads", name) for name in extra_obs)]:
-        if name not in adata.obs:
-            hint = did_you_mean(name, adata.obs.columns) or "obs has no columns"
-            found.setting("E421", f"{setting}: {found.source} has no obs column '{name}'", hint)
+def check_columns(
+    frame: pd.DataFrame, named: Mapping[str, str], found: Findings, *, extra: Iterable[str] = (), part: str = "obs"
+) -> None:
+    """Note columns of obs or var that are missing (E421) or have gaps (E422).
+
+    Args:
+        named: the settings that name a column, and the column.
+        extra: columns that the model reads; a gap in them is for the model to judge.
+        part: what the frame is called: obs or var.
+    """
+    for setting, name in [*named.items(), *(("the model reads", name) for name in extra)]:
+        if name not in frame:
+            hint = did_you_mean(name, frame.columns) or f"{part} has no columns"
+            found.setting("E421", f"{setting}: {found.source} has no {part} column '{name}'", hint)
     for name in dict.fromkeys(named.values()):
-        if name in adata.obs:
-            _check_gaps(adata, name, found)
-    if config.time in adata.obs:
-        check_time(adata.obs[config.time], found)
+        if name in frame:
+            _check_gaps(frame[name], f"{part}/{name}", found)
 
 
-def read_columns(adata: AnnData, config: DataConfig, extra_obs: Iterable[str] = ()) -> dict[str, np.ndarray]:
-    """Return the columns that the spec and the model name, those that obs has: (n,) each.
+def read_columns(frame: pd.DataFrame, config: DataConfig, extra: Iterable[str] = ()) -> dict[str, np.ndarray]:
+    """Return the columns that the spec and the model name, those that the frame of the rows has: (n,) each.
 
     Time is float64. Label, batch, group and stratify are text, whole numbers without a point. What only the model
-    names is float64 if obs holds numbers, else text with '' for a gap.
+    names is float64 if the frame holds numbers, else text with '' for a gap.
     """
-    named = named_columns(config)
-    columns = {name: as_text(adata.obs[name]) for name in named.values() if name in adata.obs}
-    for name in extra_obs:
-        if name in adata.obs and name not in columns:
-            column = _plain(adata.obs[name])
+    columns = {name: as_text(frame[name]) for name in named_columns(config).values() if name in frame}
+    for name in extra:
+        if name in frame and name not in columns:
+            column = _plain(frame[name])
             columns[name] = column.to_numpy(np.float64, na_value=np.nan) if _is_number(column) else as_text(column)
-    if config.time in adata.obs:
-        columns[config.time] = _plain(adata.obs[config.time]).to_numpy(np.float64)
+    if config.time in frame:
+        columns[config.time] = _plain(frame[config.time]).to_numpy(np.float64)
     return columns
 
 
@@ -99,8 +103,8 @@ def _is_number(column: pd.Series | pd.Index) -> bool:
     return getattr(column.dtype, "kind", "O") in "iuf"
 
 
-def _check_gaps(adata: AnnData, name: str, found: Findings) -> None:
-    gap_n = as_text(adata.obs[name]) == ""
+def _check_gaps(column: pd.Series, part: str, found: Findings) -> None:
+    gap_n = as_text(column) == ""
     if gap_n.any():
-        what = f"{counted(int(gap_n.sum()), 'row')} without a value: {shown(adata.obs_names[gap_n])}"
-        found.content("E422", f"obs/{name}", what, "fill in a word such as 'unknown', or drop these rows")
+        what = f"{counted(int(gap_n.sum()), 'row')} without a value: {shown(column.index[gap_n])}"
+        found.content("E422", part, what, "fill in a word such as 'unknown', or drop these rows")

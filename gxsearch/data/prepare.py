@@ -12,10 +12,11 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
-from gxsearch.data.checks import check, check_new
+from gxsearch.data.checks import check, check_new, check_split
 from gxsearch.data.columns import check_coordinates, check_time, read_columns
 from gxsearch.data.findings import Findings, counted, shown
 from gxsearch.data.genes import choose_genes
+from gxsearch.data.orient import feature_noun, row_frame, transposed, turned
 from gxsearch.data.remote import public
 from gxsearch.data.sources import load
 from gxsearch.data.split import split
@@ -39,17 +40,19 @@ def prepare(
 ) -> Table:
     """Prepare a data set once for all trials.
 
-    What is learnt (the target of normalize, the choice of genes) is learnt from training rows. `facts` of the table:
-    source, layer, n_obs, n_vars, n_genes_before, sha256 (of the stored values and names), transform,
-    normalize_target, allow_negative, largest and whole (of the stored values), split (rows per part), split_sha256,
-    classes (rows per class of the label), groups (if any: number per part), warnings.
+    What is learnt (the target of normalize, the choice of genes) is learnt from training rows. With
+    `data.orientation: genes` the rows are genes, and both are learnt from all samples, none of which is held out; then
+    the matrix is turned and the genes are split. `facts` of the table: source, layer, orientation, n_obs, n_vars,
+    n_genes_before, sha256 (of the stored values and names), transform, normalize_target, allow_negative, largest and
+    whole (of the stored values), split (rows per part), split_sha256, classes (rows per class of the label), groups
+    (if any: number per part), warnings.
 
     Args:
         where: the place of the `data` section, for messages (``spec.yaml``).
         base: the folder of the spec; relative paths are looked up there, then in the working folder.
         layout: dense float32, or CSR.
         allow_negative: negative values are no fault; with a transform they are always one.
-        extra_obs: obs columns that the model reads besides those that the spec names.
+        extra_obs: columns of the rows that the model reads besides those that the spec names.
 
     Raises:
         DataError: all faults at once (codes E4xx). UnsafeError: E80x. ResourceError: E510 too large for the memory.
@@ -59,23 +62,30 @@ def prepare(
     adata = load(config.path, base=base)
     x_ng = check(adata, config, found, base=base, allow_negative=allow_negative, extra_obs=extra_obs)
     found.stop_if_faulty()
-    obs_names, var_names = _names(adata)
-    columns = read_columns(adata, config, extra_obs)
-    part_n = split(obs_names, config.split, columns)
-    facts = _facts(x_ng, adata, config, found) | {"allow_negative": allow_negative}
-    facts |= _split_facts(obs_names, part_n, columns, config, found)
+    names, var_names = _names(adata)
+    columns = read_columns(row_frame(adata, config), config, extra_obs)
+    part_n = np.zeros(len(names), dtype=np.int8) if turned(config) else split(names, config.split, columns)
     train = np.flatnonzero(part_n == PARTS.index("train"))
     target = median_total(x_ng[train]) if "normalize" in config.transform else None
+    facts = _facts(x_ng, adata, config, found) | {"allow_negative": allow_negative, "normalize_target": target}
     x_ng = transform(x_ng, config.transform, target)
     keep = choose_genes(config.genes, x_ng, train, var_names, where=where, base=base)
+    x_ng, var_names = x_ng if len(keep) == len(var_names) else x_ng[:, keep], var_names[keep]
+    if turned(config):
+        check_split(adata.var.iloc[keep], config.split, found, part="var")
+        found.stop_if_faulty()
+        x_ng, names, var_names = transposed(x_ng), var_names, names
+        columns = {name: values[keep] for name, values in columns.items()}
+        part_n = split(names, config.split, columns)
+    facts |= _split_facts(names, part_n, columns, config, found)
     return Table(
-        x_ng=_laid_out(x_ng if len(keep) == len(var_names) else x_ng[:, keep], layout, where),
-        obs_names=obs_names,
-        var_names=var_names[keep],
+        x_ng=_laid_out(x_ng, layout, where),
+        obs_names=names,
+        var_names=var_names,
         part_n=part_n,
         obs=columns,
         obsm=_coordinates(adata, config),
-        facts=facts | {"normalize_target": target, "n_vars": len(keep), "warnings": found.warnings},
+        facts=facts | {"n_obs": len(names), "n_vars": len(var_names), "warnings": found.warnings},
     )
 
 
@@ -92,15 +102,16 @@ def like(
 ) -> Table:
     """Prepare new rows as the training rows of a run were: same steps, same target, given genes in their order.
 
-    All rows are of part 'test'; obs columns that the new data lacks are left out.
+    All rows are of part 'test'; columns that the new data lacks are left out. With `data.orientation: genes` the rows
+    are all genes of the new data, which must have the samples of the training.
 
     Args:
         facts: those of the training table.
         data: a name, path or URI, or an AnnData.
-        genes: names of the model's genes (g,).
+        genes: names of the model's genes (g,); of its samples, where genes are the rows.
 
     Raises:
-        DataError: E420 genes are missing; and as `prepare` for names and values.
+        DataError: E420 genes (or samples) are missing; and as `prepare` for names and values.
     """
     source = where if isinstance(data, AnnData) else public(str(data))
     found = Findings(where, source)
@@ -115,16 +126,19 @@ def like(
     if "normalize" in config.transform and len(var_names) != facts["n_genes_before"]:
         what = f"row totals are over {counted(len(var_names), 'gene')}, in training over {facts['n_genes_before']:,}"
         found.warn(what)
-    new_facts = _facts(x_ng, adata, config, found) | {"source": source, "n_vars": len(genes)}
-    x_ng = align(transform(x_ng, config.transform, facts["normalize_target"]), var_names, genes, source)
+    new_facts = _facts(x_ng, adata, config, found) | {"normalize_target": facts["normalize_target"]}
+    x_ng = transform(x_ng, config.transform, facts["normalize_target"])
+    if turned(config):
+        x_ng, obs_names, var_names = transposed(x_ng), var_names, obs_names
+    x_ng = align(x_ng, var_names, genes, source, noun=feature_noun(config))
     return Table(
         x_ng=_laid_out(x_ng, layout, where),
         obs_names=obs_names,
         var_names=np.array(genes, dtype=str),
         part_n=np.full(len(obs_names), PARTS.index("test"), dtype=np.int8),
-        obs=read_columns(adata, config, extra_obs),
+        obs=read_columns(row_frame(adata, config), config, extra_obs),
         obsm=_coordinates(adata, config),
-        facts=new_facts | {"warnings": found.warnings},
+        facts=new_facts | {"n_obs": len(obs_names), "n_vars": len(genes), "warnings": found.warnings},
     )
 
 
@@ -135,16 +149,15 @@ def _names(adata: AnnData) -> tuple[np.ndarray, np.ndarray]:
 def _facts(x_ng: Matrix, adata: AnnData, config: DataConfig, found: Findings) -> dict[str, Any]:
     """Describe the stored values; warn of rows that are exact copies, which leak between parts."""
     keys = row_keys(x_ng)
-    first = {}
-    copies = [
-        name for name, key in zip(adata.obs_names, keys, strict=True) if key and first.setdefault(key, name) != name
-    ]
+    first, names = {}, adata.var_names if turned(config) else adata.obs_names
+    row_key_n = row_keys(transposed(x_ng)) if turned(config) else keys
+    copies = [name for name, key in zip(names, row_key_n, strict=True) if key and first.setdefault(key, name) != name]
     if copies:
         found.warn(f"{counted(len(copies), 'row')} with exactly the values of an earlier row: {shown(copies)}")
     return {
         "source": found.source,
         "layer": config.layer,
-        "n_obs": adata.n_obs,
+        "orientation": config.orientation,
         "n_genes_before": adata.n_vars,
         "sha256": fingerprint(keys, *_names(adata)),
         "transform": list(config.transform),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,8 +13,12 @@ import pandas as pd
 from anndata import AnnData
 from sklearn.decomposition import PCA
 
+from gxsearch.config import read as read_config
+from gxsearch.data import h5ad
+from gxsearch.data.ensembl import partners
 from gxsearch.data.table import PARTS, Table
-from gxsearch.errors import DataError, UnsafeError
+from gxsearch.errors import DataError
+from gxsearch.models import registry
 from gxsearch.models.base import Decodes, EmbedsGenes
 from gxsearch.results import package
 from gxsearch.results.package import Package
@@ -39,7 +42,9 @@ def embeddings(
     The AnnData has no X. For the model `fe`: obs has the columns that the spec names and ``fe_split``; var has
     ``mean`` and ``variance`` over training rows; obsm["X_fe"] the vectors, float32; obsm["X_pca"] as many principal
     components of the training rows, as a control; varm["fe"] gene vectors, where the model has them, NaN for genes
-    that it lacks; uns["gxsearch"]["fe"] one JSON string that says where all this is from.
+    that it lacks; uns["gxsearch"]["fe"] one JSON string that says where all this is from. With `data.orientation:
+    genes` the AnnData is as the file is, and the rows are var: their columns and split, varm["fe"] the vectors,
+    varm["X_pca"] the control; obsm["fe"] holds the vectors of samples, where the model has them.
 
     Args:
         table: the run's data if it is in memory; else it is prepared again and must be what the run was of.
@@ -51,10 +56,11 @@ def embeddings(
     """
     found = package.of_run(run, number)
     table = (table if table is not None else again(run)).dense()
-    adata = AnnData(obs=_obs(table, found.name), var=_var(table))
-    _add(adata, found, found.embed_table(table, device=device) if vectors is None else vectors)
-    adata.obsm[CONTROL] = _control(table, _width(adata, found))
-    _write(adata, run.embeddings)
+    vectors = found.embed_table(table, device=device) if vectors is None else vectors
+    adata = _turned(table, found.name) if found.turned else AnnData(obs=_rows(table, found.name), var=_genes(table))
+    _add(adata, found, vectors, table.obs_names)
+    _add_control(adata, table, vectors.shape[1], turned=found.turned)
+    h5ad.write(adata, run.embeddings)
     return adata
 
 
@@ -82,13 +88,14 @@ def embed_new(
     found = package.open_package(source)
     if recon and not (isinstance(found.model, Decodes) and found.view.axis == "obs"):
         raise DataError.one("E451", str(source), f"{found.name} gives no expression values", "leave out --recon")
-    _check_out(Path(out), force=force)
+    h5ad.check_out(Path(out), force=force)
     adata = load(str(data))
     table = found.read(adata)
-    _add(adata, found, found.embed_table(table, device=device))
+    vectors = found.embed_table(table, device=device)
+    _add(adata, found, vectors, table.obs_names)
     if recon:
-        adata.layers[f"{found.name}_recon"] = _recon(adata, found)
-    _write(adata, Path(out))
+        adata.layers[f"{found.name}_recon"] = _recon(adata, found, vectors)
+    h5ad.write(adata, Path(out))
     return adata
 
 
@@ -103,8 +110,10 @@ def again(run: RunDir) -> Table:
 
     facts = run.facts()
     spec = facts["spec"]
-    config, base = DataConfig(**spec["data"]), Path(spec["path"]).parent
-    table = prepare(config, where=spec["path"], base=base, allow_negative=facts["data"]["allow_negative"])
+    config, base, view = DataConfig(**spec["data"]), Path(spec["path"]).parent, registry.get(spec["model"]).View
+    extra = view.columns(read_config(view.Config, config.view, spec["path"], "data.view"))
+    options = {"allow_negative": facts["data"]["allow_negative"], "layout": view.layout, "extra_obs": extra}
+    table = prepare(config, where=spec["path"], base=base, **options)
     before, now = facts["data"]["sha256"], table.facts["sha256"]
     if before != now:
         what = f"the data has changed since the search: sha256 {now[:12]}, was {before[:12]}"
@@ -120,72 +129,70 @@ def provenance(found: Package) -> str:
     return json.dumps({**found.origin, "model": found.name, **told, "embedded_with": versions, "date": date})
 
 
-def _add(adata: AnnData, found: Package, vectors: np.ndarray) -> None:
-    """Put vectors (n, k) and their provenance into an AnnData with the rows that they are of."""
-    if found.view.axis == "var":
+def _add(adata: AnnData, found: Package, vectors: np.ndarray, rows: np.ndarray) -> None:
+    """Put the vectors of a table's rows (n, k), their names, and provenance into an AnnData."""
+    own = found.model.gene_vectors() if isinstance(found.model, EmbedsGenes) else None
+    if found.turned:
+        adata.varm[found.name] = _placed(vectors, rows, adata.var_names)
+        if own is not None:
+            adata.obsm[found.name] = _placed(own, found.genes, adata.obs_names)
+    elif found.view.axis == "var":
         adata.varm[found.name] = _placed(vectors, found.genes, adata.var_names)
     else:
         adata.obsm[f"X_{found.name}"] = vectors
-        if isinstance(found.model, EmbedsGenes):
-            adata.varm[found.name] = _placed(found.model.gene_vectors(), found.genes, adata.var_names)
+        if own is not None:
+            adata.varm[found.name] = _placed(own, found.genes, adata.var_names)
     adata.uns[PROVENANCE] = {**adata.uns.get(PROVENANCE, {}), found.name: provenance(found)}
 
 
-def _obs(table: Table, name: str) -> pd.DataFrame:
+def _rows(table: Table, name: str) -> pd.DataFrame:
     columns = {column: _column(values) for column, values in table.obs.items()}
     parts = pd.Categorical.from_codes(table.part_n, categories=list(PARTS))
-    return pd.DataFrame({**columns, f"{name}_split": parts}, index=pd.Index(table.obs_names.astype(object)))
+    return pd.DataFrame({**columns, f"{name}_split": parts}, index=_index(table.obs_names))
+
+
+def _turned(table: Table, name: str) -> AnnData:
+    """Return an AnnData of a table whose rows are genes, as the file is: samples are obs, genes var."""
+    moments = _moments(table.x_ng.T, table.obs_names)
+    return AnnData(obs=pd.DataFrame(index=_index(table.var_names)), var=_rows(table, name).join(moments))
+
+
+def _index(names: np.ndarray) -> pd.Index:
+    return pd.Index(names.astype(object))
 
 
 def _column(values: np.ndarray) -> Any:
     return pd.Categorical(values.astype(object)) if values.dtype.kind in "UO" else values
 
 
-def _var(table: Table) -> pd.DataFrame:
-    x_ng = table.x_ng[table.rows("train")]
+def _genes(table: Table) -> pd.DataFrame:
+    return _moments(table.x_ng[table.rows("train")], table.var_names)
+
+
+def _moments(x_ng: np.ndarray, names: np.ndarray) -> pd.DataFrame:
     moments = {"mean": x_ng.mean(0, dtype=np.float64), "variance": x_ng.var(0, dtype=np.float64)}
-    return pd.DataFrame(moments, index=pd.Index(table.var_names.astype(object)), dtype=np.float32)
+    return pd.DataFrame(moments, index=_index(names), dtype=np.float32)
 
 
-def _width(adata: AnnData, found: Package) -> int:
-    return adata.varm[found.name].shape[1] if found.view.axis == "var" else adata.obsm[f"X_{found.name}"].shape[1]
-
-
-def _control(table: Table, k: int) -> np.ndarray:
-    """Return at least two principal components (n, k), fitted on training rows."""
+def _add_control(adata: AnnData, table: Table, k: int, *, turned: bool) -> None:
+    """Add at least two principal components of the rows (n, k), fitted on training rows."""
     train_ng = table.x_ng[table.rows("train")]
     pca = PCA(min(max(k, 2), *train_ng.shape), random_state=0).fit(train_ng)
-    return pca.transform(table.x_ng).astype(np.float32)
+    scores = pca.transform(table.x_ng).astype(np.float32)
+    (adata.varm if turned else adata.obsm)[CONTROL] = scores
 
 
-def _placed(vectors: np.ndarray, genes: np.ndarray, var_names: pd.Index) -> np.ndarray:
-    """Return the vectors (g, k) in the order of an AnnData's genes; NaN where the model has none."""
-    rows = pd.Index(genes.astype(object)).get_indexer(var_names)
-    placed = vectors[rows].astype(np.float32)
-    placed[rows < 0] = np.nan
+def _placed(vectors: np.ndarray, names: np.ndarray, wanted: pd.Index) -> np.ndarray:
+    """Return the named vectors (g, k) in the order of an AnnData's names; NaN where the model has none."""
+    place = np.array(partners(wanted.astype(str).tolist(), names.tolist()))
+    placed = vectors[place].astype(np.float32)
+    placed[place < 0] = np.nan
     return placed
 
 
-def _recon(adata: AnnData, found: Package) -> np.ndarray:
-    values_gn = reconstruct(found.model, adata.obsm[f"X_{found.name}"]).T
+def _recon(adata: AnnData, found: Package, vectors: np.ndarray) -> np.ndarray:
+    """Return the model's values as the AnnData is (n, g), from the vectors of the rows."""
+    values_gn = reconstruct(found.model, vectors).T
+    if found.turned:  # rows are all genes of the AnnData, in its order
+        return np.ascontiguousarray(_placed(values_gn, found.genes, adata.obs_names))
     return np.ascontiguousarray(_placed(values_gn, found.genes, adata.var_names).T)
-
-
-def _check_out(out: Path, *, force: bool) -> None:
-    if out.is_symlink():
-        raise UnsafeError.one("E811", str(out), "the output file is a link", "give the file it points to")
-    if out.suffix != ".h5ad":
-        raise DataError.one("E453", str(out), "the output must be an .h5ad file", "-o OUT.h5ad")
-    if out.exists() and not force:
-        raise DataError.one("E454", str(out), "this file exists already", "give another -o, or --force to replace it")
-
-
-def _write(adata: AnnData, path: Path) -> None:
-    """Write the whole file or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    work = path.with_name(f".{path.stem}.{os.getpid()}.tmp.h5ad")
-    try:
-        adata.write_h5ad(work)
-        work.replace(path)
-    finally:
-        work.unlink(missing_ok=True)

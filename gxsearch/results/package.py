@@ -15,6 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
+from gxsearch.config import read as read_config
+from gxsearch.data.orient import turned
 from gxsearch.data.table import DataConfig, Table
 from gxsearch.data.view import View
 from gxsearch.errors import RunError
@@ -64,11 +66,17 @@ class Package:
 
     @property
     def genes(self) -> np.ndarray:
-        """Gene names in the model's order (g,)."""
+        """Gene names in the model's order (g,); those of its samples where genes are the rows (`turned`)."""
         return self.view.genes
 
+    @property
+    def turned(self) -> bool:
+        """Whether the rows that the model reads are genes (data.orientation)."""
+        return turned(self.data)
+
     def embed(self, adata: AnnData, *, device: str = "cpu") -> np.ndarray:
-        """Return a vector per row of `adata` (n, k), or per gene of the model where genes are what it embeds.
+        """Return a vector per row of `adata` (n, k); per gene of the model where its view embeds genes, and per gene of
+        `adata` where the model reads genes as rows.
 
         Raises:
             DataError: when genes are missing or the values are not of the kind that the model was trained on.
@@ -83,7 +91,10 @@ class Package:
         """Return new data as a table, prepared as the training data was."""
         from gxsearch.data.prepare import like
 
-        return like(self.data, self.facts, adata, self.genes, where="new data")
+        kind = type(self.view)
+        extra = kind.columns(read_config(kind.Config, self.job.view_config, "", "data.view"))
+        options = {"where": "new data", "layout": kind.layout, "extra_obs": extra}
+        return like(self.data, self.facts, adata, self.genes, **options)
 
 
 def of_run(run: RunDir, number: int | None = None) -> Package:

@@ -5,24 +5,43 @@ from __future__ import annotations
 from pathlib import Path
 
 from gxsearch.config import read as read_config
+from gxsearch.data.orient import turned
 from gxsearch.data.prepare import prepare
 from gxsearch.data.table import Table
 from gxsearch.data.view import Dims
+from gxsearch.errors import DataError, Fault, SpecError
 from gxsearch.models import registry
 from gxsearch.search.spec import Spec
 
 
 def read_table(spec: Spec) -> Table:
-    """Load, check, split and transform the data of a spec.
+    """Load, check, split and transform the data of a spec, with the columns that the model's view reads.
 
     Raises:
         DataError: with all that is wrong with it.
+        SpecError: when the settings of the view are wrong.
     """
-    layout, base = registry.get(spec.model).View.layout, Path(spec.path).resolve().parent
-    return prepare(spec.data, where=spec.path, base=base, layout=layout, allow_negative=spec.data.allow_negative)
+    view, base = registry.get(spec.model).View, Path(spec.path).resolve().parent
+    extra = view.columns(read_config(view.Config, spec.data.view, spec.path, "data.view"))
+    if view.axis == "var" and turned(spec.data):
+        what = f"data.orientation: genes, and {spec.model} takes samples and gives genes their vectors already"
+        raise DataError.one("E427", spec.path, what, "leave data.orientation out")
+    negative = spec.data.allow_negative
+    return prepare(spec.data, where=spec.path, base=base, layout=view.layout, allow_negative=negative, extra_obs=extra)
 
 
 def dims(spec: Spec, table: Table) -> Dims:
-    """Fit the view once in this process, so that data which do not suit the model are found before a trial starts."""
-    view = registry.get(spec.model).View
-    return view.fit(table, read_config(view.Config, spec.data.view, spec.path, "data.view")).dims
+    """Fit the view once in this process, so that data which do not suit the model are found before a trial starts.
+
+    Raises:
+        DataError: when the data do not suit the view.
+        SpecError: E331, when some settings of the space cannot work on such data.
+    """
+    kind = registry.get(spec.model)
+    found = kind.View.fit(table, read_config(kind.View.Config, spec.data.view, spec.path, "data.view")).dims
+    configs = (kind.Config(**spec.space.configs(params)["model"]) for params in spec.space.corners())
+    said = dict.fromkeys(kind.objection(config, found) for config in configs)
+    faults = [Fault("E331", spec.path, *text.split("; ", 1)) for text in said if text is not None]
+    if faults:
+        raise SpecError(faults)
+    return found

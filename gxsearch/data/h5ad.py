@@ -1,0 +1,36 @@
+"""Writes an .h5ad file whole or not at all, and only where the user allowed it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from anndata import AnnData
+
+from gxsearch.errors import DataError, UnsafeError
+
+
+def check_out(out: Path, *, force: bool) -> None:
+    """Refuse an output that must not be written; to be asked before the work is done.
+
+    Raises:
+        DataError: E453 no .h5ad file, E454 it exists already and `force` is not given.
+        UnsafeError: E811 a link.
+    """
+    if out.is_symlink():
+        raise UnsafeError.one("E811", str(out), "the output file is a link", "give the file it points to")
+    if out.suffix != ".h5ad":
+        raise DataError.one("E453", str(out), "the output must be an .h5ad file", "-o OUT.h5ad")
+    if out.exists() and not force:
+        raise DataError.one("E454", str(out), "this file exists already", "give another -o, or --force to replace it")
+
+
+def write(adata: AnnData, path: Path) -> None:
+    """Write the whole file or nothing; folders that are missing are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = path.with_name(f".{path.stem}.{os.getpid()}.tmp.h5ad")
+    try:
+        adata.write_h5ad(work)
+        work.replace(path)
+    finally:
+        work.unlink(missing_ok=True)
