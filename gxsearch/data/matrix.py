@@ -18,8 +18,8 @@ from gxsearch.data.tensors import borrow
 from gxsearch.data.view import Dims, Examples, View, align
 from gxsearch.errors import DataError, Fault
 
-_ROWS = 512
-"""Rows read at a time outside of training; bounds the memory of activations."""
+_VALUES = 1 << 22
+"""Values read at a time outside of training, and looked at when scales are fitted; bounds the memory."""
 
 
 class MatrixConfig(Config):
@@ -62,17 +62,17 @@ class MatrixView(View):
         """
         table, train = table.dense(), table.rows("train")
         faults = _too_small(table)
-        if not faults and not np.isfinite(table.x_ng[train]).all():
-            faults = [Fault("E432", "data", "the training rows hold values that are not finite", "drop or fill them")]
         if faults:
             raise DataError(faults)
-        x_ng = table.x_ng[train]
-        mean_g, sd_g = _moments(x_ng, config.scale)
+        mean_g, sd_g, low, high = _moments(table.x_ng, train, config.scale)
+        if not np.isfinite([low, high]).all():
+            what = "the training rows hold values that are not finite"
+            raise DataError.one("E432", "data", what, "drop or fill them")
         dims = Dims(
             len(train),
             table.n_vars,
-            float(x_ng.min()),
-            float(x_ng.max()),
+            low,
+            high,
             n_classes=len(_classes(table, config)),
             n_groups=_n_groups(table, config, train),
         )
@@ -137,9 +137,9 @@ class MatrixView(View):
     def masked(self, table: Table, hidden_ng: np.ndarray | None, device: torch.device) -> Iterator[Batch]:
         """Yield all rows of the table in their order, with these values (n, g) hidden."""
         x_ng, scaler = borrow(self.values(table)), Scaler(self, device)
-        for start in range(0, len(x_ng), _ROWS):
-            hidden = None if hidden_ng is None else torch.from_numpy(hidden_ng[start : start + _ROWS]).to(device)
-            yield Batch(scaler(x_ng[start : start + _ROWS].to(device)), hidden=hidden)
+        for rows in _slices(len(x_ng), x_ng.shape[1]):
+            hidden = None if hidden_ng is None else torch.from_numpy(hidden_ng[rows]).to(device)
+            yield Batch(scaler(x_ng[rows].to(device)), hidden=hidden)
 
     def classes(self, table: Table) -> np.ndarray | None:
         """Return the class of each row (n,), int64, -1 for one that no training row has; None if none are told."""
@@ -210,9 +210,8 @@ class MatrixExamples(Examples):
 
     def validation(self) -> Iterator[Batch]:
         """Yield the held-out rows, with the values that are hidden; rows of one group may not be cut apart."""
-        size = len(self._val) if self._val_groups is not None else _ROWS
-        for start in range(0, len(self._val), size):
-            rows = slice(start, start + size)
+        whole = [slice(0, len(self._val))]
+        for rows in whole if self._val_groups is not None else _slices(len(self._val), self._val_x.shape[1]):
             told = {} if self._val_class is None else {"label": self._val_class[rows]}
             if self._val_groups is not None:
                 told |= self._val_groups.of_rows(torch.arange(len(self._val)), self._device)
@@ -234,13 +233,23 @@ def _too_small(table: Table) -> list[Fault]:
     return faults
 
 
-def _moments(x_ng: np.ndarray, scale: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return what is taken off and divided by (g,), float32; a constant gene is divided by 1."""
+def _moments(x_ng: np.ndarray, rows: np.ndarray, scale: str) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Return what is taken off and divided by (g,), float32, and the range; a constant gene is divided by 1."""
     n_genes = x_ng.shape[1]
-    mean_g = np.zeros(n_genes) if scale == "none" else x_ng.mean(0, dtype=np.float64)
-    sd_g = x_ng.std(0, dtype=np.float64) if scale == "standard" else np.ones(n_genes)
-    constant_g = x_ng.max(0) == x_ng.min(0)
-    return mean_g.astype(np.float32), np.where(constant_g, 1.0, sd_g).astype(np.float32)
+    mean_g, sd_g, low_g, high_g = np.zeros(n_genes), np.ones(n_genes), np.empty(n_genes), np.empty(n_genes)
+    for genes in _slices(n_genes, len(rows)):
+        block = x_ng[:, genes][rows].astype(np.float64)
+        low_g[genes], high_g[genes] = block.min(0), block.max(0)
+        mean_g[genes] = 0.0 if scale == "none" else block.mean(0)
+        sd_g[genes] = block.std(0) if scale == "standard" else 1.0
+    sd_g[low_g == high_g] = 1.0
+    return mean_g.astype(np.float32), sd_g.astype(np.float32), float(low_g.min()), float(high_g.max())
+
+
+def _slices(n: int, width: int) -> list[slice]:
+    """Cut n rows of this width into pieces that bound the memory, of at least 32 rows."""
+    size = max(32, _VALUES // width)
+    return [slice(start, start + size) for start in range(0, n, size)]
 
 
 def _classes(table: Table, config: MatrixConfig) -> list[str]:
