@@ -178,6 +178,7 @@ def _split_facts(
         group_n = columns[config.split.group]
         facts["groups"] = {part: len(np.unique(group_n[part_n == i])) for i, part in enumerate(PARTS)}
     if config.label is not None:
+        facts["label"] = config.label
         names, times = np.unique(columns[config.label].astype(str), return_counts=True)
         facts["classes"] = dict(zip(names.tolist(), times.tolist(), strict=True))
         for i, part in enumerate(PARTS):

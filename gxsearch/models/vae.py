@@ -26,7 +26,7 @@ from gxsearch.data.view import Dims, View
 from gxsearch.models.base import GeneModel, Losses, Rhythm, TrainConfig
 from gxsearch.models.registry import register
 from gxsearch.nn.anneal import Anneal, Annealing, Ramp, weight_of_beta
-from gxsearch.nn.contrastive import group_means, info_nce, nt_xent, sup_con
+from gxsearch.nn.contrastive import Contrast
 from gxsearch.nn.mlp import Norm, Smooth, blocks, linear
 
 _DRAWS = 64
@@ -106,7 +106,7 @@ class VAE(GeneModel):
     }
     reference = "GTEx beta-VAE: Higgins et al. 2017; github.com/haoyunLi/VAE_EMBEDDINGS, 2025"
     demo = {"path": "sim_bulk?n=120&g=80", "label": "cell_type"}
-    training_only = ("projection.",)
+    training_only = ("contrast.",)
 
     def __init__(self, config: VAEConfig, dims: Dims):
         super().__init__(config, dims)
@@ -118,7 +118,8 @@ class VAE(GeneModel):
         self.out = linear(wide[0], dims.n_genes)
         self.skip_in = linear(dims.n_genes, config.latent_dim, bias=False) if config.skip != "none" else None
         self.skip_out = linear(config.latent_dim, dims.n_genes, bias=False) if config.skip != "none" else None
-        self.projection = _projection(config) if config.contrast != "none" else None
+        head = (config.contrast, config.latent_dim, config.proj_dim, config.temperature)
+        self.contrast = Contrast(*head) if config.contrast != "none" else None
         # Mean and variance of the codes; batch norm without weights keeps them, on any device and in any checkpoint.
         self.codes = nn.BatchNorm1d(config.latent_dim, affine=False)
         self.register_buffer("mean", torch.zeros(dims.n_genes))
@@ -145,9 +146,9 @@ class VAE(GeneModel):
             y_hidden = self.decode_scaled(self.encode(x.masked_fill(batch.hidden, 0.0))[0])
             terms["masked_mse"] = (y_hidden - x).square().mul(batch.hidden).sum() / batch.hidden.sum()
             weights["masked_mse"] = 0.0
-        if self.projection is not None and self._told(batch):
+        if self.contrast is not None and self.contrast.told(batch):
             weights = {name: weight * self._vae_weight(progress) for name, weight in weights.items()}
-            terms["contrast"] = self.contrast(batch, mu, progress)
+            terms["contrast"] = self.contrast(batch, *self._views(batch, mu, progress))
             weights["contrast"] = self.config.contrast_weight if self._contrasts(progress) else 0.0
         return Losses(terms, weights, y, x, latent=mu, by_gene=True)
 
@@ -170,24 +171,6 @@ class VAE(GeneModel):
         """Return the mean codes (n, k); hidden values are not looked at."""
         x = batch.x if batch.hidden is None else batch.x.masked_fill(batch.hidden, 0.0)
         return self.encode(x)[0]
-
-    def contrast(self, batch: Batch, mu_nk: Tensor, progress: float) -> Tensor:
-        """Return the contrastive loss of a batch in nats, a scalar; 0 where the batch has nothing to contrast."""
-        kind, temperature = self.config.contrast, self.config.temperature
-        if kind == "views":
-            other_nk = self.encode(self._masked(batch.x, progress))[0]
-            first_nk = mu_nk if self.training else self.encode(self._masked(batch.x, progress))[0]
-            return nt_xent(self._unit(first_nk), self._unit(other_nk), temperature) if len(mu_nk) > 1 else _none(mu_nk)
-        if kind == "supcon":
-            return sup_con(self._unit(mu_nk), batch.label, temperature)
-        n_groups = int(batch.group.max()) + 1
-        head_nk = self.projection(mu_nk)
-        u, mixtures = group_means(head_nk[batch.anchor], batch.group[batch.anchor], n_groups)
-        v, parts = group_means(head_nk[~batch.anchor], batch.group[~batch.anchor], n_groups)
-        whole = (mixtures > 0) & (parts > 0)
-        if int(whole.sum()) < 2:
-            return _none(head_nk)
-        return info_nce(F.normalize(u[whole], dim=1), F.normalize(v[whole], dim=1), temperature)
 
     def gene_vectors(self) -> np.ndarray:
         """Return a vector per gene: (g, k), the mean of d x_g / d z_k times the spread of z_k; or (g, h).
@@ -250,10 +233,12 @@ class VAE(GeneModel):
         terms["kl_gap"] = (terms["kl"] - self.annealing.capacity(progress, self.config.capacity)).abs()
         return {"kl": 0.0, "kl_gap": unit * self.config.capacity_gamma}
 
-    def _told(self, batch: Batch) -> bool:
-        """Say whether a batch tells what is to be contrasted; rows that are only measured may not."""
-        needed = {"supcon": batch.label, "pair": batch.group}
-        return needed.get(self.config.contrast, batch.x) is not None
+    def _views(self, batch: Batch, mu: Tensor, progress: float) -> tuple[Tensor, ...]:
+        """Return what is contrasted: the codes; of views, those of two masks, which in evaluation are drawn too."""
+        if self.contrast.kind != "views":
+            return (mu,)
+        first = mu if self.training else self.encode(self._masked(batch.x, progress))[0]
+        return first, self.encode(self._masked(batch.x, progress))[0]
 
     def _contrasts(self, progress: float) -> bool:
         return progress >= self.config.contrast_from
@@ -261,9 +246,6 @@ class VAE(GeneModel):
     def _vae_weight(self, progress: float) -> float:
         second = self.config.contrast_from > 0 and self._contrasts(progress)
         return self.config.second_vae_weight if second else 1.0
-
-    def _unit(self, mu_nk: Tensor) -> Tensor:
-        return F.normalize(self.projection(mu_nk), dim=1)
 
     def _start_at_pca(self, x_ng: np.ndarray) -> None:
         from sklearn.decomposition import PCA  # a second that only this start need pay
@@ -292,13 +274,3 @@ class VAE(GeneModel):
                 found[:, i] = torch.func.jvp(self.decode_scaled, (z,), (along,))[1].mean(0)
         self.train(was_training)
         return found
-
-
-def _projection(config: VAEConfig) -> nn.Sequential:
-    return nn.Sequential(
-        linear(config.latent_dim, config.latent_dim), nn.ReLU(), linear(config.latent_dim, config.proj_dim)
-    )
-
-
-def _none(vectors: Tensor) -> Tensor:
-    return vectors.sum() * 0.0

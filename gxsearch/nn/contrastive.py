@@ -2,9 +2,55 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+
+from gxsearch.data.batch import Batch
+from gxsearch.nn.mlp import linear
+
+Kind = Literal["views", "supcon", "pair"]
+
+
+class Contrast(nn.Module):
+    """A projection head and the loss of what it gives; only training needs them."""
+
+    def __init__(self, kind: Kind, latent_dim: int, proj_dim: int, temperature: float):
+        super().__init__()
+        self.kind, self.temperature = kind, temperature
+        self.head = nn.Sequential(linear(latent_dim, latent_dim), nn.ReLU(), linear(latent_dim, proj_dim))
+
+    def told(self, batch: Batch) -> bool:
+        """Say whether a batch tells what is to be contrasted; rows that are only measured may not."""
+        needed = {"supcon": batch.label, "pair": batch.group}
+        return needed.get(self.kind, batch.x) is not None
+
+    def forward(self, batch: Batch, mu_nk: Tensor, other_nk: Tensor | None = None) -> Tensor:
+        """Return the loss of a batch in nats, a scalar; 0 where it has nothing to contrast.
+
+        Args:
+            mu_nk: the rows' codes. other_nk: the codes of another view of the rows, for views.
+        """
+        head_np = self.head(mu_nk)
+        if self.kind == "supcon":
+            return sup_con(F.normalize(head_np, dim=1), batch.label, self.temperature)
+        if self.kind == "pair":
+            return self._pairs(batch, head_np)
+        if len(mu_nk) < 2:
+            return head_np.sum() * 0.0
+        return nt_xent(F.normalize(head_np, dim=1), F.normalize(self.head(other_nk), dim=1), self.temperature)
+
+    def _pairs(self, batch: Batch, head_np: Tensor) -> Tensor:
+        """Contrast each group's mixtures with the mean of its parts; groups that lack either do not count."""
+        n_groups = int(batch.group.max()) + 1
+        u, mixtures = group_means(head_np[batch.anchor], batch.group[batch.anchor], n_groups)
+        v, parts = group_means(head_np[~batch.anchor], batch.group[~batch.anchor], n_groups)
+        whole = (mixtures > 0) & (parts > 0)
+        if int(whole.sum()) < 2:
+            return head_np.sum() * 0.0
+        return info_nce(F.normalize(u[whole], dim=1), F.normalize(v[whole], dim=1), self.temperature)
 
 
 def info_nce(u_nk: Tensor, v_nk: Tensor, temperature: float) -> Tensor:

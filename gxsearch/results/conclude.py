@@ -26,7 +26,8 @@ def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda t
     label = run.facts()["spec"]["data"]["label"]
     z_nk = best.embed_table(table)
     of_rows = best.view.axis == "obs"  # where genes get the vectors, no row has one to be scored
-    rows = baselines(best.view, table, label, z_nk.shape[1]) if of_rows else {}
+    metric = run.facts()["spec"]["objective"]["metric"]
+    rows = baselines(best.view, table, label, z_nk.shape[1], metric) if of_rows else {}
     _write(run.baselines, [{"name": name, **row} for name, row in rows.items()])
     _write(run.scores, test_scores(best.model, best.view, table, label, z_nk) if of_rows else {})
     leaderboard.write(run)

@@ -10,7 +10,6 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
@@ -20,12 +19,12 @@ from gxsearch.data.table import Table
 from gxsearch.data.view import Hides, Scales, View, align
 from gxsearch.models.base import Decodes, FitsNewRows, GeneModel, Losses
 from gxsearch.training.embedding import embed_known, fit_vectors, reconstruct
+from gxsearch.training.probes import knn_accuracy
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.sums import Sums
 
 Scores = dict[str, float]
 
-NEIGHBORS = 15
 _SMALL = 10_000_000
 """Values below which one thread is faster."""
 HIDDEN = 0.2
@@ -35,10 +34,19 @@ _OF_TRAINING = ("/loss", "/r2", "/pearson", "_weight")
 _RANKS = (2, 4, 8, 16, 32, 64, 128)
 
 
-def baselines(view: View, table: Table, label: str | None, k: int) -> dict[str, Scores]:
-    """Return the measures of every classical method that applies to a view, by name, at k dimensions."""
+def baselines(view: View, table: Table, label: str | None, k: int, metric: str = "") -> dict[str, Scores]:
+    """Return the measures of every classical method that applies to a view, by name, at k dimensions.
+
+    `metric` is the objective: where it is a probe, methods that embed rows get it too.
+    """
     found = entry_baselines(view, table, k) if isinstance(view, EntriesView) else {}
     found = hidden_baselines(view, table, k) if isinstance(view, Hides) else found
+    if metric == "val/knn":
+        data = Rows.of(view, table, "val")
+        z_train, z_val = (data.pca(k).transform(x_ng) for x_ng in (data.train_ng, data.x_ng))
+        labels_n = table.obs[label]
+        accuracy = knn_accuracy(z_train, labels_n[data.train], z_val, labels_n[data.rows])
+        found[f"pca-{k}"] = found.get(f"pca-{k}", {}) | {metric: accuracy}
     tested = row_baselines(view, table, label, k) if len(table.rows("test")) else {}
     return {name: found.get(name, {}) | tested.get(name, {}) for name in {**found, **tested}}
 
@@ -225,23 +233,13 @@ class Rows:
         if label is None:
             return {}
         known_n, true_n = table.obs[label][self.train], table.obs[label][self.rows]
-        scaler = StandardScaler().fit(train_nk)
-        methods = {
-            "knn": (KNeighborsClassifier(min(NEIGHBORS, len(self.train))), train_nk, test_nk),
-            "logreg": (
-                LogisticRegression(class_weight="balanced", max_iter=2000),
-                scaler.transform(train_nk),
-                scaler.transform(test_nk),
-            ),
-        }
-        if len(np.unique(known_n)) < 2:
-            methods.pop("logreg")
-        return {
-            f"test/{name}": float(
-                recall_score(true_n, kind.fit(a, known_n).predict(b), labels=np.unique(true_n), average="macro")
-            )
-            for name, (kind, a, b) in methods.items()
-        }
+        found = {"test/knn": knn_accuracy(train_nk, known_n, test_nk, true_n)}
+        if len(np.unique(known_n)) > 1:
+            scaler = StandardScaler().fit(train_nk)
+            probe = LogisticRegression(class_weight="balanced", max_iter=2000).fit(scaler.transform(train_nk), known_n)
+            told_n = probe.predict(scaler.transform(test_nk))
+            found["test/logreg"] = float(recall_score(true_n, told_n, labels=np.unique(true_n), average="macro"))
+        return found
 
 
 def _entry_scores(y_n: np.ndarray, x_n: np.ndarray) -> Scores:

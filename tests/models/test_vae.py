@@ -121,7 +121,7 @@ def test_every_contrast_reaches_the_encoder_and_the_projection(contrast):
 
     model(rows(**told), 0.5).terms["contrast"].backward()
 
-    assert model.encoder[0].weight.grad.any() and all(p.grad.any() for p in model.projection[2].parameters())
+    assert model.encoder[0].weight.grad.any() and all(p.grad.any() for p in model.contrast.head[2].parameters())
 
 
 def test_pairs_work_where_a_group_lacks_a_mixture_or_parts():
