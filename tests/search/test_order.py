@@ -105,3 +105,26 @@ def test_cut_ends_running_trials_where_they_are():
 
     assert ends == [(0, 2, "stopped"), (1, 0, "stopped")]
     assert not order.running
+
+
+def test_a_trial_that_tells_its_last_epoch_is_complete_there():
+    order = Order(1, 10, lambda number, metrics: True)
+    order.create(0, 1.0)
+    order.close()
+    for epoch in range(1, 5):
+        order.arrive(0, {"epoch": epoch, "last": float(epoch == 4)})
+
+    *_, end = order.advance()
+
+    assert (end.state, end.epoch) == ("complete", 4)
+    assert not order.running
+
+
+def test_a_trial_of_an_old_ledger_is_complete_at_full_length():
+    order = Order(1, 3, lambda number, metrics: True)
+    order.create(0, 1.0)
+    order.close()
+    for epoch in range(1, 4):
+        order.arrive(0, {"epoch": epoch})
+
+    assert [(j.epoch, j.state) for j in order.advance() if j.state] == [(3, "complete")]
