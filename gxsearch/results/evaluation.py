@@ -22,16 +22,16 @@ COLUMNS = ("vectors", "k", "silhouette", "calinski_harabasz")
 CLASS_COLUMNS = ("ari", "nmi", "classes")
 GLOSSARY = {
     "masked_r2": "R2 of entries hidden from the model and predicted from the others; 1 is perfect, 0 the gene means",
-    "masked_mse": "mean squared error of entries hidden from the model, in its own units; lower is better",
     "recon_r2": "R2 of all values given back from the vectors; 1 is perfect, 0 the gene means of the training rows",
-    "mse": "mean squared error of all values given back, in the model's own units; lower is better",
-    "mae": "mean absolute error of all values given back, in the model's own units; lower is better",
-    "gene_pearson": "correlation of given with true values over rows, the median over genes; 1 is perfect",
     "knn": "share of rows whose class a vote among the nearest training rows names, the mean over classes",
+    "gene_pearson": "correlation of given with true values over rows, the median over genes; 1 is perfect",
     "logreg": "share of rows whose class a logistic regression on the vectors names, the mean over classes",
+    "mse": "mean squared error of all values given back, in the model's own units; lower is better",
+    "masked_mse": "mean squared error of entries hidden from the model, in its own units; lower is better",
+    "mae": "mean absolute error of all values given back, in the model's own units; lower is better",
     "kl": "divergence of the codes from the prior in nats: what the code says of a row; neither way is better",
-    "contrast": "contrastive loss in nats, of telling partners from others; lower is better",
     "active_units": "latent dimensions that are in use: those whose mean varies over rows (variance over 0.01)",
+    "contrast": "contrastive loss in nats, of telling partners from others; lower is better",
     "silhouette": "how well groups lie apart, from -1 to 1; higher is better",
     "calinski_harabasz": "spread between clusters over spread within, for the same rows; higher is better",
     "ari": "agreement of clusters with classes, adjusted for chance: 0 is chance, 1 is perfect",
@@ -46,20 +46,16 @@ def meaning(measure: str) -> str:
 
 
 def test_measures(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the measures on test rows that have numbers, as they first appear; contrasts are told elsewhere."""
+    """Return the measures on test rows that have numbers, as the glossary goes; effects of contrasts are none."""
     names = (name for row in rows for name, value in row.items() if _is_number(value))
-    return list(dict.fromkeys(n for n in names if n.startswith("test/") and not n.startswith("test/contrast_")))
+    kept = {n: None for n in names if n.startswith("test/") and not n.startswith("test/contrast_")}
+    return sorted(kept, key=_place)
 
 
 def foremost(measures: Sequence[str], most: int, controls: Sequence[dict[str, Any]] = ()) -> list[str]:
     """Return at most so many measures, in their order: first those of controls too, then as the glossary goes."""
-    order = list(GLOSSARY)
-
-    def place(name: str) -> tuple[bool, int]:
-        short = name.rpartition("/")[2]
-        return (not any(name in row for row in controls), order.index(short) if short in order else len(order))
-
-    kept = set(sorted(measures, key=place)[:most])
+    order = sorted(measures, key=lambda name: (not any(name in row for row in controls), _place(name)))
+    kept = set(order[:most])
     return [name for name in measures if name in kept]
 
 
@@ -122,6 +118,11 @@ def class_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
             {"vectors": name, "classes": classes, **at, "best_k": int(best["k"]), "best_ari": float(best["ari"])}
         )
     return rows
+
+
+def _place(measure: str) -> int:
+    """Return where the glossary has a measure; after all others where it has not."""
+    return list(GLOSSARY).index(name) if (name := measure.rpartition("/")[2]) in GLOSSARY else len(GLOSSARY)
 
 
 def _is_number(value: Any) -> bool:

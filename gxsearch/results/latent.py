@@ -69,17 +69,17 @@ def latent(easel: Easel, run: RunDir, model: str, label: str | None) -> Latent:
     return Latent(
         found[0].what if found else "row",
         [_colored(easel, found, column) for column in shown],
-        _colored(easel, three, shown[0], height=TALL) if three and shown else None,
+        _colored(easel, three, shown[0], small=True) if three and shown else None,
         _clusters(easel, run),
         _genes(easel, adata, model),
     )
 
 
-def _colored(easel: Easel, found: list[RowMap], column: str, height: int | None = None) -> ColoredMaps:
+def _colored(easel: Easel, found: list[RowMap], column: str, *, small: bool = False) -> ColoredMaps:
     pictures = [
         easel.picture(
-            lambda one=one: _sized(maps.row_figure(one, column), height),
-            lambda static, one=one: static.rows(one, column),
+            lambda one=one: _sized(maps.row_figure(one, column), small=small),
+            lambda static, one=one: static.rows(one, column, width=3.8 if small else 5.4),
             _caption(one, column),
         )
         for one in found
@@ -90,8 +90,8 @@ def _colored(easel: Easel, found: list[RowMap], column: str, height: int | None 
     return ColoredMaps(column, pictures, legend)
 
 
-def _sized(figure: Any, height: int | None) -> Any:
-    return figure if height is None else figure.update_layout(height=height)
+def _sized(figure: Any, *, small: bool) -> Any:
+    return figure.update_layout(height=TALL) if small else figure
 
 
 def _caption(one: RowMap, column: str) -> str:

@@ -16,7 +16,7 @@ from gxsearch.results.leaderboard import Objective
 from gxsearch.results.ledger import TrialRecord
 from gxsearch.results.page import number
 from gxsearch.results.run_dir import RunDir, write_atomic
-from gxsearch.results.verdict import verdict
+from gxsearch.results.verdict import nouns, verdict
 
 TOP = 15
 SETTINGS = 5
@@ -103,16 +103,18 @@ def _tests(run: RunDir) -> dict[str, Any]:
 
 def _data(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what is known of the data as names and words."""
-    rows, genes, before = (facts.get(name) for name in ("n_obs", "n_vars", "n_genes_before"))
-    chosen = f" of {before:,}" if before not in (None, genes) else ""
+    sizes = dict(zip(nouns(facts), (facts.get("n_obs"), facts.get("n_vars")), strict=True))
+    counts = {kind: f"{n:,}" if n is not None else None for kind, n in sizes.items()}
+    before = facts.get("n_genes_before")
+    if counts["genes"] is not None and before not in (None, sizes["genes"]):
+        counts["genes"] += f" of {before:,}"
     split = ", ".join(f"{part} {n:,}" for part, n in facts.get("split", {}).items())
     groups = ", ".join(f"{part} {n:,}" for part, n in facts.get("groups", {}).items())
     classes = ", ".join(f"{name} ({n:,})" for name, n in facts.get("classes", {}).items())
     told = {
         "source": facts.get("source"),
         "layer": facts.get("layer"),
-        "rows": f"{rows:,}" if rows is not None else None,
-        "genes": f"{genes:,}{chosen}" if genes is not None else None,
+        **counts,
         "parts": split,
         "groups kept together": groups,
         "classes": classes,

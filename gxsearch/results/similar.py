@@ -16,8 +16,9 @@ from scipy.spatial.distance import squareform
 from gxsearch.data.ensembl import places
 from gxsearch.errors import DataError, Fault, did_you_mean
 from gxsearch.models.base import EmbedsGenes
-from gxsearch.results import package
+from gxsearch.results import embed, package
 from gxsearch.results.leaderboard import cell
+from gxsearch.results.package import Package
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.results.vectors import gene_vectors
 
@@ -103,9 +104,21 @@ def read(source: str | Path, number: int | None = None) -> GeneVectors:
         if found is not None:
             return GeneVectors(name, found.frame.index.to_numpy(str), found.matrix)
     own = package.open_package(source) if number is None else package.of_run(RunDir.open(source), number)
-    if not isinstance(own.model, EmbedsGenes) or own.view.axis == "var":
-        raise DataError.one("E455", str(source), f"the model {own.name} has no vectors of genes to compare here")
+    if own.turned or own.view.axis == "var":
+        return _embedded(own, run)
+    if not isinstance(own.model, EmbedsGenes):
+        what = f"the model {own.name} gives vectors to samples only, none to genes"
+        raise DataError.one("E455", str(source), what, "compare genes with another model, or data.orientation: genes")
     return GeneVectors(own.name, own.genes.astype(str), own.model.gene_vectors())
+
+
+def _embedded(own: Package, run: RunDir) -> GeneVectors:
+    """Return the vectors of a run's genes by a model that reads genes as rows."""
+    if not run.run.is_file():
+        what = f"the model {own.name} gives vectors to the genes of data, and there are none beside it"
+        raise DataError.one("E455", str(run.path), what, "give the run's folder")
+    table = embed.again(run)
+    return GeneVectors(own.name, table.obs_names if own.turned else own.genes, own.embed_table(table))
 
 
 def most_variable(adata: anndata.AnnData, model: str, most: int = SHOWN) -> pd.DataFrame | None:

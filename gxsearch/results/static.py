@@ -104,10 +104,10 @@ def slice_(frame: pd.DataFrame, name: str, domain: dict[str, Any], level: Level)
         return _svg(figure, _with_level(axes, level, label=False))
 
 
-def rows(found: RowMap, column: str) -> str:
+def rows(found: RowMap, column: str, *, width: float = 5.4) -> str:
     """Draw rows colored by a column; the legend is the page's."""
     with mpl.rc_context(_LOOK):
-        figure, axes = _plane(found.axes)
+        figure, axes = _plane(found.axes, width)
         size = 14 if len(found.points) <= 400 else 5
         if is_number(found.points[column]):
             _scale(figure, axes, found.points, column, size=size, label=column)
@@ -165,8 +165,8 @@ def _blank(x: str, y: str, *, width: float = 6.0, height: float = 3.6) -> tuple[
     return figure, axes
 
 
-def _plane(names: tuple[str, str]) -> tuple[Figure, Axes]:
-    figure, axes = _blank(*names, width=5.4, height=4.0)
+def _plane(names: tuple[str, str], width: float = 5.4) -> tuple[Figure, Axes]:
+    figure, axes = _blank(*names, width=width, height=0.4 + 2 * width / 3)
     axes.set_xticks([])
     axes.set_yticks([])
     return figure, axes

@@ -52,6 +52,11 @@ def verdict(run: RunDir) -> Verdict:
     )
 
 
+def nouns(data: dict[str, Any]) -> tuple[str, str]:
+    """Return what the rows and the columns of the data are called."""
+    return ("genes", "samples") if data.get("orientation") == "genes" else ("rows", "genes")
+
+
 def wall_seconds(told: list[dict[str, Any]]) -> float:
     """Return how long a search ran, the pauses before it was resumed left out."""
     total, begun, last = 0.0, None, None
@@ -98,7 +103,9 @@ def _apart(value: float, base: float) -> str:
 def _searched(facts: dict[str, Any]) -> str:
     spec, n = facts["spec"], len(facts["space_domains"])
     source = facts["data"].get("source", spec["data"]["path"])
-    size = f"{facts['data']['n_obs']:,} rows of {facts['data']['n_vars']:,} genes" if "n_obs" in facts["data"] else ""
+    rows, columns = nouns(facts["data"])
+    sizes = facts["data"].get("n_obs"), facts["data"].get("n_vars")
+    size = f"{sizes[0]:,} {rows} of {sizes[1]:,} {columns}" if None not in sizes else ""
     on = f" on {source}" + (f" ({size})" if size else "")
     return f"The search varied {n} setting{'s' if n != 1 else ''} of the model {spec['model']}{on}."
 

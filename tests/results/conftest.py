@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -37,3 +38,23 @@ def finished(tmp_path_factory, table) -> RunDir:
 def own(finished, tmp_path) -> RunDir:
     """A copy of the finished run that a test may change."""
     return RunDir(shutil.copytree(finished.path, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def samples_only(tmp_path_factory) -> RunDir:
+    """A concluded run of the toy, whose model gives vectors to samples only."""
+    return _toy(tmp_path_factory, "model.latent_dim=2")
+
+
+@pytest.fixture(scope="session")
+def genes_as_rows(tmp_path_factory) -> RunDir:
+    """A concluded run of the toy on genes as rows."""
+    return _toy(tmp_path_factory, "model.latent_dim=2", "data.orientation=genes", "data.label=null")
+
+
+def _toy(tmp_path_factory, *sets: str) -> RunDir:
+    from gxsearch import api
+    from gxsearch.search.spec import load
+
+    spec = load(Path(__file__).parents[1] / "toy" / "toy.yaml", ("budget.epochs=3", *sets))
+    return api.train(spec, out=tmp_path_factory.mktemp("toys"), name="toy", quiet=True)

@@ -87,3 +87,51 @@ def test_forty_classes_look_different_and_the_rarest_beyond_share_one_gray():
 
     assert len({looks[f"c{i:02d}"] for i in range(40)}) == 40 and looks["c40"][0] == palette.MISSING
     assert len({looks[f"c{i:02d}"][0] for i in range(8)}) == 8
+
+
+def test_genes_are_the_points_where_no_row_has_a_vector(tmp_path):
+    adata = sample(2)
+    del adata.obsm["X_fe"]
+    adata.varm["fe"][3] = np.nan
+    adata.varm["fe"] = adata.varm["fe"][:, :2]
+
+    (only,) = maps.row_maps(RunDir(tmp_path), adata, "fe")
+
+    assert only.what == "gene" and only.points["name"].tolist() == [f"g{i}" for i in (0, 1, 2, 4, 5, 6, 7, 8)]
+    assert maps.columns(only.points) == ["mean", "variance"]
+    adata.varm["X_pca"] = np.arange(27.0).reshape(9, 3)
+    control = maps.row_maps(RunDir(tmp_path), adata, "fe")[1]
+    assert control.points["x"].tolist() == [3.0 * i for i in (0, 1, 2, 4, 5, 6, 7, 8)]
+    assert maps.row_maps(RunDir(tmp_path), adata, "vae") == []
+
+
+def test_the_latent_space_is_shown_three_ways_and_each_is_computed_once(tmp_path, monkeypatch):
+    calls = []
+    for name in ("umap", "tsne"):
+        monkeypatch.setattr(projection, name, lambda v, name=name: calls.append(name) or v[:, :2].copy())
+    run, adata = RunDir(tmp_path), sample(5)
+
+    first, again = maps.three_maps(run, adata, "fe"), maps.three_maps(run, adata, "fe")
+
+    assert [one.title for one in first] == ["PCA", "UMAP", "t-SNE"] and sorted(calls) == ["tsne", "umap"]
+    assert all(a.points.equals(b.points) for a, b in zip(first, again, strict=True))
+    assert maps.three_maps(run, sample(2), "fe") == []
+
+
+def test_t_sne_places_a_fixed_choice_of_many_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(projection, "umap", lambda v: v[:, :2].copy())
+    monkeypatch.setattr(projection, "tsne", lambda v: v[:, :2].copy())
+    vectors = np.random.default_rng(0).normal(size=(2500, 3)).astype("f4")
+
+    found = projection.three_ways(RunDir(tmp_path), vectors, "fe")["t-SNE"]
+
+    assert found.points.shape == (2000, 2) and np.array_equal(found.points, vectors[found.rows][:, :2])
+
+
+def test_a_t_sne_is_the_same_on_every_call_and_keeps_groups_apart():
+    vectors = sample(4).obsm["X_fe"]
+
+    points = projection.tsne(vectors)
+
+    assert np.array_equal(points, projection.tsne(vectors)) and points.shape == (40, 2)
+    assert maps._silhouette(points, np.arange(40) % 2) > 0.5

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from synthetic_run import DOMAINS, write_run
 
-from gxsearch.results import plots, study
+from gxsearch.results import drawing, plots, study
 from gxsearch.results.ledger import Ledger
 
 
@@ -110,3 +110,38 @@ def test_limits_hold_the_best_trial_and_the_nearest_baseline(finished):
     level, frame = plots.level(finished), plots.history_data(finished)
 
     assert level.low <= min(frame["value"].min(), 0.5) and level.baseline == ("gene mean", 0.5)
+
+
+def test_the_loss_of_one_term_that_always_weighs_the_same_is_not_shown(finished):
+    assert plots.terms_data(finished).empty
+
+
+def test_terms_and_weights_that_change_are_those_of_the_best_trial(tmp_path):
+    run = write_run(tmp_path / "r", {"warnings": []})
+    ledger = Ledger(run.ledger)
+    for number, best in enumerate((2.0, 1.0)):
+        ledger.append("trial_created", trial=number, params={}, seed=0)
+        for epoch in (1, 2, 3):
+            told = {"train/mse": best + epoch, "train/mse_weight": 1.0, "train/kl": 9.0, "train/kl_weight": epoch / 3}
+            told |= {"val/mse": best, "val/kl": 8.0, "val/kl_weight": 1.0, "val/entry_mse": best, "train/loss": 5.0}
+            ledger.append("epoch", trial=number, epoch=epoch, metrics={**told, "best": best, "best_epoch": 1})
+        end = {"epochs": 3, "best": best, "best_epoch": 1, "reason": "", "seconds": 1.0}
+        ledger.append("trial_ended", trial=number, state="complete", **end)
+    ledger.close()
+
+    frame = plots.terms_data(run)
+
+    assert set(map(tuple, frame[["name", "series"]].to_numpy())) == {
+        ("mse", "train"), ("mse", "val"), ("kl", "train"), ("kl", "val"), ("kl_weight", "train"),
+    }  # fmt: skip
+    assert frame.loc[frame["name"] == "kl_weight", "value"].tolist() == [1 / 3, 2 / 3, 1.0]
+    assert frame.loc[(frame["name"] == "mse") & (frame["series"] == "val"), "value"].tolist() == [1.0] * 3
+
+
+def test_a_line_a_series_is_drawn_and_a_legend_only_for_several():
+    frame = pd.DataFrame({"series": ["a", "a", "<b>"], "x": [1, 2, 1], "y": [0.1, 0.2, 0.3]})
+
+    several, single = drawing.lines(frame, ("k", "y")), drawing.lines(frame[:2], ("k", "y"))
+
+    assert [trace.name for trace in several.data] == ["a", "&lt;b&gt;"]
+    assert several.layout.showlegend and not single.layout.showlegend
