@@ -209,6 +209,45 @@ def genes(
     return similar(source, names, top=top, measure=measure)
 
 
+def pseudobulk(
+    cells: Any,
+    out: str | Path | None = None,
+    *,
+    force: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+    **settings: Any,
+) -> Any:
+    """Average the cells of each donor by type, mix the averages at random, and return both as an AnnData.
+
+    Args:
+        cells: a name, path or URI as `data.path` takes them, or an AnnData.
+        out: an .h5ad file to write; one that exists is replaced only with `force`.
+        say: is told what is odd about the cells.
+        settings: those of `data.pseudobulk.Mixing`: donor and cell_type, the names of obs columns, and layer,
+            mixtures, alpha, seed, min_cells.
+
+    Raises:
+        SpecError: when a setting is unknown, missing or out of bounds.
+        DataError: with all that is wrong with the cells, or when the file exists. UnsafeError: when `out` is a link.
+    """
+    from gxsearch.config import read as read_config
+    from gxsearch.data import h5ad
+    from gxsearch.data.pseudobulk import Mixing
+    from gxsearch.data.pseudobulk import pseudobulk as mix
+    from gxsearch.data.sources import load as load_data
+
+    config = read_config(Mixing, settings, "")
+    if out is not None:
+        h5ad.check_out(Path(out), force=force)
+    is_path = isinstance(cells, str | Path)
+    made, odd = mix(load_data(str(cells)) if is_path else cells, config, str(cells) if is_path else "cells")
+    for text in odd:
+        say(f"warning: {text}")
+    if out is not None:
+        h5ad.write(made, Path(out))
+    return made
+
+
 def _search(opened: Any, quiet: bool) -> None:
     from gxsearch.console import Progress
     from gxsearch.search.deadline import Deadline

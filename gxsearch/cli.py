@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from gxsearch import __version__
-from gxsearch.errors import GxError, SpecError, did_you_mean
+from gxsearch.errors import GxError, SpecError
+from gxsearch.verbs import Verbs, data
 
 SETS = click.option("-s", "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a value of the file.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
@@ -20,20 +21,6 @@ RUNS = click.option(
 )
 ADDRESS = click.option("--address", default="local", show_default=True, help="Ray cluster; local starts one here.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-
-
-class Verbs(click.Group):
-    """A group that suggests the nearest verb, and lists verbs in the order of a user's day."""
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        """Find a verb by name."""
-        if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            ctx.fail(f"no verb '{args[0]}'; {did_you_mean(args[0], self.commands)}")
-        return super().resolve_command(ctx, args)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs in the order of their definition."""
-        return list(self.commands)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -236,6 +223,9 @@ def report(run: str, static: bool) -> None:
     from gxsearch.results.run_dir import RunDir
 
     click.echo(page.write(RunDir.open(run), static=static))
+
+
+cli.add_command(data)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

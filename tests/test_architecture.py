@@ -21,6 +21,7 @@ FLOORS = {
     "console": 5,
     "listing": 5,
     "api": 5,
+    "verbs": 5,
     "cli": 5,
 }
 HEAVY = ("torch", "ray", "pandas", "anndata", "sklearn", "optuna", "scanpy", "numpy")

@@ -182,6 +182,20 @@ def test_train_makes_a_run_that_every_reading_verb_understands(home, capsys):
     assert call(capsys, "embed", "model", "new.h5ad", "-o", "out.h5ad", "--force")[0] == 0
 
 
+def test_pseudobulks_are_made_of_cells_and_searched(home, capsys):
+    asked = ("data", "pseudobulk", "sim_phenotypes?n=300&g=30", "-o", "bulk.h5ad", "--donor", "donor")
+
+    status, out, err = call(capsys, *asked, "--cell-type", "cell_type", "--mixtures", "2")
+
+    assert (status, out, err) == (0, "bulk.h5ad: 16 donors, 64 profiles, 32 mixtures x 30 genes\n", "")
+    data = "data={path: bulk.h5ad, label: cell_type, split: {group: donor}}"
+    assert "96 rows x 30 genes" in call(capsys, "check", "fe.yaml", "-s", data)[1]
+    status, _, err = call(capsys, *asked, "--cell-type", "celltype")
+    assert status == 4 and err.startswith("error[E454] bulk.h5ad: this file exists already")
+    status, _, err = call(capsys, *asked, "--cell-type", "celltype", "--force")
+    assert status == 4 and err.startswith("error[E421]: --cell-type:") and "did you mean 'cell_type'" in err
+
+
 def test_reading_a_folder_that_is_no_run_is_an_error_of_its_own(home, capsys):
     for verb in ("status", "trials", "best", "report", "resume", "export"):
         status, _, err = call(capsys, verb, "nowhere")

@@ -61,12 +61,9 @@ def check_rows(adata: AnnData, config: DataConfig, found: Findings, *, extra: It
 
 def check_new(adata: AnnData, config: DataConfig, found: Findings, *, allow_negative: bool) -> Matrix | None:
     """Note what keeps new rows from being read as the training rows were: names and values only."""
-    _check_names(adata.obs_names, "obs_names", found)
-    _check_names(adata.var_names, "var_names", found)
-    for size, noun in ((adata.n_obs, "rows"), (adata.n_vars, "genes")):
-        if size == 0:
-            found.content("E414", "X", f"has no {noun} ({adata.n_obs} x {adata.n_vars})")
-    if not adata.n_obs or not adata.n_vars:
+    check_names(adata.obs_names, "obs_names", found)
+    check_names(adata.var_names, "var_names", found)
+    if not check_size(adata, found):
         return None
     allowed = allow_negative and not config.transform
     x_ng = read_values(adata, config.layer, found, allow_negative=allowed)
@@ -82,7 +79,16 @@ def _check_steps(steps: list[str], found: Findings) -> None:
         found.setting("E433", f"data.transform: [{', '.join(steps)}] makes no sense", fix)
 
 
-def _check_names(names: Iterable[str], part: str, found: Findings) -> None:
+def check_size(adata: AnnData, found: Findings) -> bool:
+    """Note a set without rows or genes (E414); return whether it has both."""
+    for size, noun in ((adata.n_obs, "rows"), (adata.n_vars, "genes")):
+        if size == 0:
+            found.content("E414", "X", f"has no {noun} ({adata.n_obs} x {adata.n_vars})")
+    return bool(adata.n_obs and adata.n_vars)
+
+
+def check_names(names: Iterable[str], part: str, found: Findings) -> None:
+    """Note names that are used more than once, blank or broken (E416)."""
     seen = Counter(map(str, names))
     twice = [name for name, times in seen.items() if times > 1]
     if twice:

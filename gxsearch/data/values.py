@@ -18,18 +18,25 @@ BLOCK = 1024  # rows looked at together, so that no second whole matrix is made
 FLOAT32 = np.finfo(np.float32)
 
 
-def read_values(adata: AnnData, layer: str | None, found: Findings, *, allow_negative: bool) -> Matrix | None:
+def read_values(
+    adata: AnnData, layer: str | None, found: Findings, *, allow_negative: bool, option: str = "data.layer"
+) -> Matrix | None:
     """Return X or a layer (n, g) as float32, dense C-contiguous or CSR with sorted indices; None if it is faulty.
+
+    `option` is what names the layer, for messages.
 
     Faults noted: E410 not there, E411 damaged structure or no numbers, E412 NaN or Inf, E413 negative values,
     E417 values beyond float32.
     """
     part = f"layers/{layer}" if layer else "X"
-    stored = _stored(adata, layer, found)
+    stored = _stored(adata, layer, found, option)
     if stored is None:
         return None
     matrix = _sound(stored, part, found)
-    if matrix is None or not _check_numbers(matrix, part, adata, found, allow_negative=allow_negative):
+    fix = None if allow_negative else f"is {option} right?"
+    if not allow_negative and option == "data.layer":
+        fix += " without a transform, data.allow_negative: true takes them"
+    if matrix is None or not _check_numbers(matrix, part, adata, found, negative=fix):
         return None
     return (
         matrix.astype(np.float32, order="C", copy=False) if _is_dense(matrix) else matrix.astype(np.float32, copy=False)
@@ -97,15 +104,15 @@ def _number_blocks(x_ng: Matrix) -> Iterator[np.ndarray]:
         yield from (x_ng.data[start : start + step] for start in range(0, len(x_ng.data), step))
 
 
-def _stored(adata: AnnData, layer: str | None, found: Findings) -> object | None:
+def _stored(adata: AnnData, layer: str | None, found: Findings, option: str) -> object | None:
     if layer is None:
         if adata.X is None:
-            have = f"data.layer can be {shown(adata.layers, 5)}" if adata.layers else "the file holds no values"
+            have = f"{option} can be {shown(adata.layers, 5)}" if adata.layers else "the file holds no values"
             found.content("E410", "X", "X is empty", have)
         return adata.X
     if layer not in adata.layers:
-        hint = did_you_mean(layer, adata.layers) or "the file has no layers: leave data.layer out"
-        found.setting("E410", f"data.layer: {found.source} has no layer '{layer}'", hint)
+        hint = did_you_mean(layer, adata.layers) or f"the file has no layers: leave {option} out"
+        found.setting("E410", f"{option}: {found.source} has no layer '{layer}'", hint)
         return None
     return adata.layers[layer]
 
@@ -143,15 +150,14 @@ def _canonical(stored: sparse.spmatrix, part: str, found: Findings) -> sparse.cs
     return None
 
 
-def _check_numbers(matrix: Matrix, part: str, adata: AnnData, found: Findings, *, allow_negative: bool) -> bool:
-    """Note values that are not finite, too large or negative; return whether there were none."""
+def _check_numbers(matrix: Matrix, part: str, adata: AnnData, found: Findings, *, negative: str | None) -> bool:
+    """Note values that are not finite, too large or, with a fix for them, negative; return whether there were none."""
     tests: list[tuple[str, Callable, str, str]] = [
         ("E412", lambda v: ~np.isfinite(v), "NaN or infinite", "drop or fill these before the search"),
         ("E417", lambda v: np.isfinite(v) & (np.abs(v) > FLOAT32.max), "beyond float32", "rescale the data"),
     ]
-    if not allow_negative:
-        fix = "is data.layer right? without a transform, data.allow_negative: true takes them"
-        tests.append(("E413", lambda v: v < 0, "negative", fix))
+    if negative is not None:
+        tests.append(("E413", lambda v: v < 0, "negative", negative))
     whole = True
     for code, is_bad, adjective, fix in tests:
         if not any(is_bad(values).any() for values in _number_blocks(matrix)):
