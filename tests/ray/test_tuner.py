@@ -49,6 +49,23 @@ def test_ray_gives_what_this_process_gives(toy_spec, toy_table, run_search, tmp_
     assert told(run_search(spec, "ray")) == told(opened.run)
 
 
+def test_trials_that_end_by_themselves_are_complete_with_a_reason_as_in_this_process(
+    toy_spec, toy_table, run_search, tmp_path
+):
+    train = ("space.train.patience={choice: [1, 2]}", "space.train.min_delta=0.02", "space.train.schedule=plateau")
+    spec = toy_spec("search.sampler=random", "stop=none", *train)
+    opened = begin(spec, toy_table, 1, tmp_path / "here")
+    search_here(spec, opened.run, toy_table, opened.referee, lambda: None)
+    opened.close("done")
+
+    run = run_search(spec, "ray")
+
+    assert told(run) == told(opened.run)
+    ends = {(t.state, t.reason, len(t.history) < 8) for t in trials(run.ledger)}
+    assert ("complete", "no better epoch in 1", True) in ends
+    assert ends <= {("complete", f"no better epoch in {n}", True) for n in (1, 2)} | {("complete", "", False)}
+
+
 def test_hopeless_trials_end_alone(toy_spec, run_search):
     spec = toy_spec("space.model.explode_at={choice: [0, 2]}", "space.model.fail={choice: [true, false]}")
 
@@ -112,3 +129,14 @@ def test_early_stopping_of_two_ranks_leaves_nobody_waiting(toy_spec, run_search)
 
     assert "stopped" in {t.state for t in trials(run.ledger)}
     assert len(trials(run.ledger)) == 8
+
+
+@pytest.mark.slow
+def test_two_ranks_end_by_themselves_together(toy_spec, run_search):
+    train = ("space.train.patience=2", "space.train.min_delta=1000", "resources.workers=2", "budget.trials=3")
+
+    run = run_search(toy_spec(*train, "stop=none"))
+
+    assert [(t.state, t.reason, len(t.history)) for t in trials(run.ledger)] == [
+        ("complete", "no better epoch in 2", 3)
+    ] * 3
