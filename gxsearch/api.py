@@ -8,10 +8,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from gxsearch.after import ablate, embed, embedded_path, genes, open_model
 from gxsearch.errors import RunError, RunFailed
 from gxsearch.results.run_dir import RunDir, refuse_existing
 from gxsearch.search.spec import Spec, load
 
+__all__ = [
+    "ablate", "check", "embed", "embedded_path", "genes", "load_spec", "open_model", "pseudobulk", "resume", "train", "tune",
+]  # fmt: skip
 LOCAL = "local"
 
 
@@ -154,59 +158,6 @@ def train(
                 search_under_trainer(spec, opened.run, table, opened.referee, progress.tick)
         opened.close("done")
     return _concluded(opened.run, table, say)
-
-
-def embed(
-    source: str | Path, data: str | Path, out: str | Path | None = None, *, recon: bool = False, force: bool = False
-) -> Any:
-    """Add the vectors of a run's best model, or of an exported one, to a data set; return it and write it.
-
-    The file is `out`, or ``<name of the data>_<model>.h5ad`` in the working folder; one that exists is replaced only
-    with `force`.
-
-    Raises:
-        DataError: when the data cannot be read, lack genes of the model, or the file exists.
-    """
-    from gxsearch.results.embed import embed_new
-
-    return embed_new(source, data, embedded_path(source, data) if out is None else out, recon=recon, force=force)
-
-
-def embedded_path(source: str | Path, data: str | Path) -> Path:
-    """Return where `embed` writes unless it is told."""
-    stem = Path(str(data).split("?")[0]).name.split(".")[0]
-    return Path(f"{stem}_{open_model(source).name}.h5ad")
-
-
-def open_model(path: str | Path) -> Any:
-    """Read a run's best model, or an exported one, as a `results.package.Package`; nothing in it is executed."""
-    from gxsearch.results.package import open_package
-
-    return open_package(path)
-
-
-def genes(
-    source: str | Path,
-    names: Sequence[str],
-    *,
-    top: int = 10,
-    measure: Literal["cosine", "pearson"] = "cosine",
-) -> Any:
-    """Compare genes by their vectors in a run's best model (or RUN/NNN's, or an exported one's).
-
-    Returns:
-        a `results.similar.Similar`: `among`, the similarity of the genes named, and `nearest`, the `top` nearest of
-        each, both as data frames.
-
-    Raises:
-        DataError: naming every gene that the model lacks, or when it has no vectors of genes.
-    """
-    from gxsearch.results.similar import similar
-
-    place = Path(source)
-    if place.name.isdigit() and not (place / "run.json").exists() and (place.parent / "run.json").exists():
-        return similar(place.parent, names, top=top, measure=measure, number=int(place.name))
-    return similar(source, names, top=top, measure=measure)
 
 
 def pseudobulk(

@@ -216,6 +216,18 @@ def grid(run: str, out: str | None) -> None:
 
 @cli.command()
 @click.argument("run")
+@click.argument("changes", nargs=-1, required=True, metavar="SETTING=VALUE...")
+@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each kind.")
+@QUIET
+def ablate(run: str, changes: Sequence[str], seeds: int, quiet: bool) -> None:
+    """Train the best settings with and without a change, over the same seeds."""
+    from gxsearch import api, listing
+
+    click.echo(listing.ablation(api.ablate(run, *changes, seeds=seeds, say=_sayer(quiet))))
+
+
+@cli.command()
+@click.argument("run")
 @click.option("--static", is_flag=True, help="Pictures instead of interactive plots.")
 def report(run: str, static: bool) -> None:
     """Write results/report.html again."""

@@ -12,7 +12,7 @@ from gxsearch.config import settings
 from gxsearch.console import duration, short
 from gxsearch.errors import RunError, SpecError
 from gxsearch.models import registry
-from gxsearch.results import evaluation, leaderboard, ledger
+from gxsearch.results import ablations, evaluation, leaderboard, ledger
 from gxsearch.results.run_dir import RunDir
 from gxsearch.results.similar import Similar
 from gxsearch.search.sections import seconds
@@ -218,6 +218,12 @@ def best(path: str, form: str) -> str:
         groups.setdefault(group, []).append(f"  {knob}: {json.dumps(value)}")
     head = f"# trial {trial.number}, best at epoch {trial.best_epoch}: {trial.best:.6g}"
     return "\n".join([head, *(line for group, lines in groups.items() for line in (f"{group}:", *lines))])
+
+
+def ablation(told: dict[str, Any]) -> str:
+    """Return what a change did, a line a measure."""
+    lines = [ablations.sentence(name, row) for name, row in told["measures"].items()]
+    return "\n".join([ablations.heading(told), *(f"  {line}" for line in lines)])
 
 
 def budget_change(path: str, trials: str | None, time: str | None) -> dict[str, Any]:

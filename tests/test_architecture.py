@@ -18,6 +18,7 @@ FLOORS = {
     "training": 3,
     "search": 4,
     "results": 4,
+    "after": 5,
     "console": 5,
     "listing": 5,
     "api": 5,

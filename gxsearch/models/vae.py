@@ -1,9 +1,10 @@
 """Beta-VAE of whole profiles, denoising, with an optional contrastive loss.
 
-    mu, log s^2 = E(x~)      z = mu + s eps      x_hat = D(z)      x~: x with a drawn share of its values set to 0
+    mu, log s^2 = E(x~)      z = mu + s eps      x_hat = D(z)      x~: x with a share of its values hidden
     loss = mean_g (x_hat - x)^2 + (2 beta / D) KL( N(mu, s^2) || N(0, 1) ) + lambda contrast(mu)
 
-with x scaled gene by gene, so that 0 is a gene's mean, and D genes: beta 1 is the ELBO of a Gaussian of unit variance,
+with x scaled gene by gene and D genes. Hidden values are set to 0, a gene's mean, and the others scaled up to make good
+for them, as dropout does: otherwise a model that learnt from masked rows takes whole ones for larger than they are. Beta 1 is the ELBO of a Gaussian of unit variance,
 whatever the numbers of genes and of latent dimensions. Kingma and Welling 2014; Higgins et al. 2017; architecture and
 cyclic annealing after the GTEx VAE (github.com/haoyunLi/VAE_EMBEDDINGS), which masks in evaluation only.
 """
@@ -143,7 +144,7 @@ class VAE(GeneModel):
         if self.training and len(mu) > 1:
             self.codes(mu.detach())
         if batch.hidden is not None:
-            y_hidden = self.decode_scaled(self.encode(x.masked_fill(batch.hidden, 0.0))[0])
+            y_hidden = self.decode_scaled(self.embed(batch))
             terms["masked_mse"] = (y_hidden - x).square().mul(batch.hidden).sum() / batch.hidden.sum()
             weights["masked_mse"] = 0.0
         if self.contrast is not None and self.contrast.told(batch):
@@ -169,8 +170,7 @@ class VAE(GeneModel):
 
     def embed(self, batch: Batch) -> Tensor:
         """Return the mean codes (n, k); hidden values are not looked at."""
-        x = batch.x if batch.hidden is None else batch.x.masked_fill(batch.hidden, 0.0)
-        return self.encode(x)[0]
+        return self.encode(batch.x if batch.hidden is None else _keep(batch.x, ~batch.hidden))[0]
 
     def gene_vectors(self) -> np.ndarray:
         """Return a vector per gene: (g, k), the mean of d x_g / d z_k times the spread of z_k; or (g, h).
@@ -215,7 +215,7 @@ class VAE(GeneModel):
         return None
 
     def _masked(self, x_ng: Tensor, progress: float) -> Tensor:
-        """Return x with values set to 0, a gene's mean; the share is drawn for each row."""
+        """Return x with values hidden; the share is drawn for each row."""
         config = self.config
         width = config.mask_width
         if config.mask_growth > 0:
@@ -223,7 +223,7 @@ class VAE(GeneModel):
         if config.mask_min + width == 0:
             return x_ng
         share = config.mask_min + width * torch.rand(len(x_ng), 1, device=x_ng.device)
-        return x_ng * (torch.rand_like(x_ng) >= share)
+        return _keep(x_ng, torch.rand_like(x_ng) >= share)
 
     def _kl_weight(self, terms: dict[str, Tensor], progress: float) -> dict[str, float]:
         """Return the weight of the KL per row; with a capacity, that of its distance to the goal, and add that term."""
@@ -274,3 +274,9 @@ class VAE(GeneModel):
                 found[:, i] = torch.func.jvp(self.decode_scaled, (z,), (along,))[1].mean(0)
         self.train(was_training)
         return found
+
+
+def _keep(x_ng: Tensor, kept_ng: Tensor) -> Tensor:
+    """Return the values that are kept, scaled up by the share of each row that is not; others are 0."""
+    share_n1 = kept_ng.sum(1, keepdim=True) / kept_ng.shape[1]
+    return x_ng * kept_ng / share_n1.clamp(min=1 / kept_ng.shape[1])

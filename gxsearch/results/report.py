@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from gxsearch.models import registry
-from gxsearch.results import evaluation, gallery, leaderboard, page, plots
+from gxsearch.results import ablations, evaluation, gallery, leaderboard, page, plots
 from gxsearch.results.gallery import Easel
 from gxsearch.results.latent import latent
 from gxsearch.results.leaderboard import Objective
@@ -45,6 +45,7 @@ def write(run: RunDir, *, static: bool = False) -> Path:
         search=gallery.search(easel, run),
         slices=gallery.slices(easel, run),
         too_few=gallery.too_few(easel),
+        ablations=_ablations(run),
         settings=_settings(facts, best, easel),
         best=best,
         terms=gallery.terms(easel, run),
@@ -83,6 +84,12 @@ def _board(run: RunDir, easel: Easel) -> dict[str, Any]:
         "left_out": len(frame) - len(shown),
         "hidden": len(domains) - len(settings),
     }
+
+
+def _ablations(run: RunDir) -> list[tuple[str, list[str]]]:
+    """Return what changes of the best settings did: a heading and a line a measure."""
+    told = ablations.past(run)
+    return [(ablations.heading(one), [ablations.sentence(*row) for row in one["measures"].items()]) for one in told]
 
 
 def _epochs(row: dict[str, Any]) -> str:

@@ -63,7 +63,8 @@ def bare(model: VAE, x_ng: torch.Tensor, optimizer: torch.optim.Optimizer, size:
     kl_weight = 2.0 / x_ng.shape[1]
     for rows in torch.randperm(len(x_ng))[: size * steps].split(size):
         x = x_ng[rows]
-        seen = x * (torch.rand_like(x) >= 0.05 + 0.2 * torch.rand(len(x), 1))
+        kept = torch.rand_like(x) >= 0.05 + 0.2 * torch.rand(len(x), 1)
+        seen = x * kept / (kept.sum(1, keepdim=True) / x.shape[1])
         mu, log_var = model.encode(seen)
         y = model.decode_scaled(mu + torch.exp(0.5 * log_var) * torch.randn_like(mu))
         kl = -0.5 * (1 + log_var - mu.square() - log_var.exp()).sum(1).mean()

@@ -69,6 +69,7 @@ def test_training_hides_a_share_of_each_row_and_the_loss_is_over_all_values():
     seen = model._masked(batch.x, 0.5)
 
     share_n = (seen == 0).float().mean(1)
+    np.testing.assert_allclose(seen[0, seen[0] != 0], batch.x[0, seen[0] != 0] / (1 - share_n[0]), rtol=1e-4)
     assert 0.07 < share_n.min() < 0.14 and 0.26 < share_n.max() < 0.33
     losses = model.train()(batch, 0.5)
     assert torch.isclose(losses.terms["mse"], (losses.prediction - batch.x).square().mean())
@@ -89,7 +90,7 @@ def test_the_error_of_hidden_values_ignores_those_that_are_seen():
     other[:, :3] += 1.0  # the network must not see these, the error must
 
     errors = [model(Batch(x, hidden=hidden), 1.0).terms["masked_mse"] for x in (batch.x, other)]
-    guess = model.decode_scaled(model.encode(batch.x.masked_fill(hidden, 0.0))[0])
+    guess = model.decode_scaled(model.encode(batch.x.masked_fill(hidden, 0.0) * 12 / 9)[0])
 
     assert torch.isclose(errors[0], (guess - batch.x)[:, :3].square().mean())
     assert torch.isclose(errors[1], (guess - other)[:, :3].square().mean())

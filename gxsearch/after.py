@@ -1,0 +1,81 @@
+"""The verbs that go on from a finished run; `api` has them too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from gxsearch.results.run_dir import RunDir
+
+
+def ablate(
+    run: str | Path, *changes: str, seeds: int = 3, say: Callable[[str], None] = lambda text: None
+) -> dict[str, Any]:
+    """Train the best settings of a run over paired seeds, as they are and with changes such as ``model.contrast=none``.
+
+    Returns what `search.ablate.ablate` describes; it is kept in the run and told in its report.
+
+    Raises:
+        SpecError: when a setting is unknown or its value is refused.
+    """
+    from gxsearch.results import report
+    from gxsearch.search.ablate import ablate as compare
+
+    folder = RunDir.open(run)
+    told = compare(folder, changes, seeds=seeds, say=say)
+    report.write(folder)
+    return told
+
+
+def embed(
+    source: str | Path, data: str | Path, out: str | Path | None = None, *, recon: bool = False, force: bool = False
+) -> Any:
+    """Add the vectors of a run's best model, or of an exported one, to a data set; return it and write it.
+
+    The file is `out`, or ``<name of the data>_<model>.h5ad`` in the working folder; one that exists is replaced only
+    with `force`.
+
+    Raises:
+        DataError: when the data cannot be read, lack genes of the model, or the file exists.
+    """
+    from gxsearch.results.embed import embed_new
+
+    return embed_new(source, data, embedded_path(source, data) if out is None else out, recon=recon, force=force)
+
+
+def embedded_path(source: str | Path, data: str | Path) -> Path:
+    """Return where `embed` writes unless it is told."""
+    stem = Path(str(data).split("?")[0]).name.split(".")[0]
+    return Path(f"{stem}_{open_model(source).name}.h5ad")
+
+
+def open_model(path: str | Path) -> Any:
+    """Read a run's best model, or an exported one, as a `results.package.Package`; nothing in it is executed."""
+    from gxsearch.results.package import open_package
+
+    return open_package(path)
+
+
+def genes(
+    source: str | Path,
+    names: Sequence[str],
+    *,
+    top: int = 10,
+    measure: Literal["cosine", "pearson"] = "cosine",
+) -> Any:
+    """Compare genes by their vectors in a run's best model (or RUN/NNN's, or an exported one's).
+
+    Returns:
+        a `results.similar.Similar`: `among`, the similarity of the genes named, and `nearest`, the `top` nearest of
+        each, both as data frames.
+
+    Raises:
+        DataError: naming every gene that the model lacks, or when it has no vectors of genes.
+    """
+    from gxsearch.results.similar import similar
+
+    place = Path(source)
+    if place.name.isdigit() and not (place / "run.json").exists() and (place.parent / "run.json").exists():
+        return similar(place.parent, names, top=top, measure=measure, number=int(place.name))
+    return similar(source, names, top=top, measure=measure)
