@@ -4,9 +4,10 @@
     loss = mean_g (x_hat - x)^2 + (2 beta / D) KL( N(mu, s^2) || N(0, 1) ) + lambda contrast(mu)
 
 with x scaled gene by gene and D genes. Hidden values are set to 0, a gene's mean, and the others scaled up to make good
-for them, as dropout does: otherwise a model that learnt from masked rows takes whole ones for larger than they are. Beta 1 is the ELBO of a Gaussian of unit variance,
-whatever the numbers of genes and of latent dimensions. Kingma and Welling 2014; Higgins et al. 2017; architecture and
-cyclic annealing after the GTEx VAE (github.com/haoyunLi/VAE_EMBEDDINGS), which masks in evaluation only.
+for them, as dropout does: otherwise a model that learnt from masked rows takes whole ones for larger than they are.
+Beta 1 is the ELBO of a Gaussian of unit variance, whatever the numbers of genes and of latent dimensions. Kingma and
+Welling 2014; Higgins et al. 2017; architecture and cyclic annealing after the GTEx VAE (github.com/haoyunLi/
+VAE_EMBEDDINGS), which masks in evaluation only.
 """
 
 from __future__ import annotations
