@@ -6,16 +6,15 @@ import math
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from gxsearch.after import ablate, embed, embedded_path, genes, open_model
 from gxsearch.errors import RunError, RunFailed
 from gxsearch.results.run_dir import RunDir, refuse_existing
 from gxsearch.search.spec import Spec, load
 
-__all__ = [
-    "ablate", "check", "embed", "embedded_path", "genes", "load_spec", "open_model", "pseudobulk", "resume", "train", "tune",
-]  # fmt: skip
+__all__ = ["ablate", "check", "embed", "embedded_path", "genes", "load_spec", "open_model"]
+__all__ += ["pseudobulk", "resume", "train", "tune"]
 LOCAL = "local"
 
 

@@ -17,7 +17,7 @@ from gxsearch.results.run_dir import RunDir
 from gxsearch.results.similar import Similar
 from gxsearch.search.sections import seconds
 from gxsearch.search.spec import Spec
-from gxsearch.training import probes
+from gxsearch.training import objectives
 
 WIDTH = 100
 """Columns of a terminal that tables keep to."""
@@ -44,7 +44,7 @@ def models(name: str | None, *, as_json: bool) -> str:
     if as_json:
         return json.dumps(found, indent=1)
     rows = [[r["setting"], r["type"], _value(r["default"]), r["bounds"], r["meaning"]] for r in found]
-    measures = ", ".join(f"{metric} ({mode})" for metric, mode in probes.measures(kind).items())
+    measures = ", ".join(f"{metric} ({mode})" for metric, mode in objectives.measures(kind).items())
     head = f"{name}   {(kind.__doc__ or '').splitlines()[0]}\n{kind.reference}\nmeasures: {measures}\n\n"
     return head + _columns([["setting", "type", "default", "bounds", "meaning"], *rows])
 

@@ -24,7 +24,8 @@ from gxsearch.search.spec import Spec
 from gxsearch.search.yaml_file import parse_value
 from gxsearch.training import checkpoint
 from gxsearch.training.loop import derive
-from gxsearch.training.probes import PROBES, Probe, measures
+from gxsearch.training.objectives import PROBES, measures
+from gxsearch.training.probes import Probe
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.session import Bench, Job, revive, session
 

@@ -21,7 +21,7 @@ from gxsearch.search.sections import STOPS, Budget, Objective, Resources, Search
 from gxsearch.search.space import Space
 from gxsearch.search.start import read_start
 from gxsearch.search.yaml_file import Document, Where
-from gxsearch.training.probes import PROBES, measures
+from gxsearch.training.objectives import PROBES, measures
 
 if TYPE_CHECKING:
     from gxsearch.models.base import GeneModel

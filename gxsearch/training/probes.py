@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 
@@ -11,21 +9,11 @@ from gxsearch.data.table import Table
 from gxsearch.data.view import View
 from gxsearch.models.base import GeneModel
 from gxsearch.training.embedding import embed_table
+from gxsearch.training.objectives import PROBES
 
-PROBES: dict[str, Literal["min", "max"]] = {"knn": "max"}
-"""Measures that an objective may name besides a model's own, as ``val/<name>``; they need `data.label`."""
 NEIGHBORS = 15
 MOST = 2000
 """Training rows, and held-out rows, that a probe reads at most; the same ones each time."""
-
-
-def measures(model: type[GeneModel]) -> dict[str, Literal["min", "max"]]:
-    """Return the measures that an objective may name, and which way is better: the model's own, and probes.
-
-    Probes read the vectors of rows that were not trained on, which only an encoder gives at once.
-    """
-    probes = PROBES if hasattr(model.View, "cut") else {}
-    return {f"val/{name}": mode for name, mode in {**model.metrics, **probes}.items()}
 
 
 class Probe:

@@ -5,7 +5,8 @@ import torch
 
 from gxsearch.data.prepare import prepare
 from gxsearch.data.table import DataConfig
-from gxsearch.training.probes import Probe, knn_accuracy, measures
+from gxsearch.training.objectives import measures
+from gxsearch.training.probes import Probe, knn_accuracy
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.session import Bench, Job, session
 
