@@ -50,6 +50,7 @@ SETS = {
     "sim_bulk": simulate.bulk,
     "sim_counts": simulate.counts,
     "sim_series": simulate.series,
+    "sim_rvagene": simulate.rvagene,
     "sim_spatial": simulate.spatial,
     "sim_phenotypes": simulate.phenotypes,
 }

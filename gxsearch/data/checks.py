@@ -14,7 +14,7 @@ from anndata import AnnData
 from gxsearch.data.columns import as_text, check_columns, check_coordinates, check_time, named_columns
 from gxsearch.data.findings import Findings, counted, shown
 from gxsearch.data.genes import check_genes
-from gxsearch.data.orient import check_orientation, row_axis, row_frame
+from gxsearch.data.orient import check_orientation, of_features, of_rows, row_axis, row_frame
 from gxsearch.data.split import shares, sizes
 from gxsearch.data.table import DataConfig, Split
 from gxsearch.data.values import Matrix, are_whole, largest, read_values, row_totals
@@ -49,11 +49,12 @@ def check(
 
 
 def check_rows(adata: AnnData, config: DataConfig, found: Findings, *, extra: Iterable[str]) -> None:
-    """Note what is wrong with the description of the rows: columns, times, coordinates, and how they are split."""
+    """Note what is wrong with the description of rows and features: columns, times, coordinates, and the split."""
     frame = row_frame(adata, config)
-    check_columns(frame, named_columns(config), found, extra=extra, part=row_axis(config))
-    if config.time in frame:
-        check_time(frame[config.time], found)
+    check_columns(frame, named_columns(of_rows(config)), found, extra=extra, part=row_axis(config))
+    check_columns(adata.obs, named_columns(of_features(config)), found)
+    if config.time in adata.obs:
+        check_time(adata.obs[config.time], found)
     if config.spatial is not None:
         check_coordinates(adata, config.spatial, found)
     check_split(frame, config.split, found, part=row_axis(config))

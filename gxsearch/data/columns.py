@@ -14,7 +14,7 @@ from gxsearch.errors import did_you_mean
 
 
 def named_columns(config: DataConfig) -> dict[str, str]:
-    """Return the settings that name a column of the rows, and the column."""
+    """Return the settings that name a column, and the column."""
     named = {"data.label": config.label, "data.time": config.time}
     named |= {f"data.batch[{i}]": name for i, name in enumerate(config.batch)}
     named |= {"data.split.group": config.split.group, "data.split.stratify": config.split.stratify}

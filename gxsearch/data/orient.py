@@ -9,7 +9,7 @@ import pandas as pd
 from anndata import AnnData
 
 from gxsearch.data.findings import Findings
-from gxsearch.data.table import DataConfig
+from gxsearch.data.table import DataConfig, Split
 from gxsearch.data.values import Matrix
 
 
@@ -38,12 +38,21 @@ def feature_noun(config: DataConfig) -> str:
     return "samples" if turned(config) else "genes"
 
 
+def of_rows(config: DataConfig) -> DataConfig:
+    """Return the settings with those columns only that describe the rows."""
+    return config.model_copy(update={"batch": [], "time": None}) if turned(config) else config
+
+
+def of_features(config: DataConfig) -> DataConfig:
+    """Return the settings with those columns only that describe the features: of samples, time and batch."""
+    kept = {} if turned(config) else {"batch": [], "time": None}
+    return config.model_copy(update={"label": None, "split": Split(), **kept})
+
+
 def check_orientation(config: DataConfig, found: Findings) -> DataConfig:
     """Note settings that describe samples and mean nothing where genes are the rows (E426); return the others."""
-    if not turned(config):
-        return config
-    for name, value in {"batch": config.batch, "time": config.time, "spatial": config.spatial}.items():
-        if value:
-            what = f"data.{name}: describes samples, and with data.orientation: genes the rows are genes"
-            found.setting("E426", what, "leave one of them out")
-    return config.model_copy(update={"batch": [], "time": None, "spatial": None})
+    if turned(config) and config.spatial:
+        what = "data.spatial: describes samples, and with data.orientation: genes the rows are genes"
+        found.setting("E426", what, "leave one of them out")
+        return config.model_copy(update={"spatial": None})
+    return config

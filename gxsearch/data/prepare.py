@@ -16,7 +16,7 @@ from gxsearch.data.checks import check, check_new, check_split
 from gxsearch.data.columns import check_coordinates, check_time, read_columns
 from gxsearch.data.findings import Findings, counted, shown
 from gxsearch.data.genes import choose_genes
-from gxsearch.data.orient import feature_noun, row_frame, transposed, turned
+from gxsearch.data.orient import feature_noun, of_features, of_rows, row_frame, transposed, turned
 from gxsearch.data.remote import public
 from gxsearch.data.sources import load
 from gxsearch.data.split import split
@@ -63,7 +63,7 @@ def prepare(
     x_ng = check(adata, config, found, base=base, allow_negative=allow_negative, extra_obs=extra_obs)
     found.stop_if_faulty()
     names, var_names = _names(adata)
-    columns = read_columns(row_frame(adata, config), config, extra_obs)
+    columns = read_columns(row_frame(adata, config), of_rows(config), extra_obs)
     part_n = np.zeros(len(names), dtype=np.int8) if turned(config) else split(names, config.split, columns)
     train = np.flatnonzero(part_n == PARTS.index("train"))
     target = median_total(x_ng[train]) if "normalize" in config.transform else None
@@ -85,6 +85,7 @@ def prepare(
         part_n=part_n,
         obs=columns,
         obsm=_coordinates(adata, config),
+        var=read_columns(adata.obs, of_features(config)),
         facts=facts | {"n_obs": len(names), "n_vars": len(var_names), "warnings": found.warnings},
     )
 
@@ -93,7 +94,7 @@ def like(
     config: DataConfig,
     facts: dict[str, Any],
     data: str | Path | AnnData,
-    genes: np.ndarray,
+    genes: np.ndarray | None,
     *,
     where: str,
     base: Path | None = None,
@@ -103,12 +104,13 @@ def like(
     """Prepare new rows as the training rows of a run were: same steps, same target, given genes in their order.
 
     All rows are of part 'test'; columns that the new data lacks are left out. With `data.orientation: genes` the rows
-    are all genes of the new data, which must have the samples of the training.
+    are all genes of the new data, which must have the samples of the training, unless `genes` is None.
 
     Args:
         facts: those of the training table.
         data: a name, path or URI, or an AnnData.
-        genes: names of the model's genes (g,); of its samples, where genes are the rows.
+        genes: names of the model's genes (g,); of its samples, where genes are the rows; None takes those that the
+            new data has, for a model that knows what it reads by more than names.
 
     Raises:
         DataError: E420 genes (or samples) are missing; and as `prepare` for names and values.
@@ -130,14 +132,16 @@ def like(
     x_ng = transform(x_ng, config.transform, facts["normalize_target"])
     if turned(config):
         x_ng, obs_names, var_names = transposed(x_ng), var_names, obs_names
+    genes = var_names if genes is None else genes
     x_ng = align(x_ng, var_names, genes, source, noun=feature_noun(config))
     return Table(
         x_ng=_laid_out(x_ng, layout, where),
         obs_names=obs_names,
         var_names=np.array(genes, dtype=str),
         part_n=np.full(len(obs_names), PARTS.index("test"), dtype=np.int8),
-        obs=read_columns(row_frame(adata, config), config, extra_obs),
+        obs=read_columns(row_frame(adata, config), of_rows(config), extra_obs),
         obsm=_coordinates(adata, config),
+        var=read_columns(adata.obs, of_features(config)),
         facts=new_facts | {"n_obs": len(obs_names), "n_vars": len(genes), "warnings": found.warnings},
     )
 
@@ -158,6 +162,8 @@ def _facts(x_ng: Matrix, adata: AnnData, config: DataConfig, found: Findings) ->
         "source": found.source,
         "layer": config.layer,
         "orientation": config.orientation,
+        "time": config.time,
+        "batch": list(config.batch),
         "n_genes_before": adata.n_vars,
         "sha256": fingerprint(keys, *_names(adata)),
         "transform": list(config.transform),

@@ -83,6 +83,33 @@ def series(n: int = 40, g: int = 240, noise: float = 0.15, seed: int = 0) -> Ann
     return adata
 
 
+def rvagene(n: int = 100, g: int = 120, classes: int = 6, seed: int = 0) -> AnnData:
+    """Draw the clusters of RVAgene's simulation: g genes at n even times from 0 to 1, in [-1, 1] but for noise.
+
+    A cluster's curve is a sin(b t) convolved with c cos(d t) over t in [0, 0.1], scaled to [-1, 1]; its genes are
+    normal around it with covariance (y + 0.1)(y + 0.1)' / y'y within 50 times of one another. As that is no covariance
+    once the rest is set to 0, eigenvalues below 0 are. b and d are at least 5, or curves would be flat, and a curve
+    that correlates over 0.9 with an earlier one is drawn again (Mitra and MacLean 2021, gen_synthetic_data.py).
+
+    obs: `time`; `var["cluster"]` tells the cluster; its curves are `layers["truth"]`.
+    """
+    rng = np.random.default_rng(seed)
+    kept: list[np.ndarray] = []
+    while len(kept) < classes:
+        y_n = _wave(rng, n)
+        if not kept or np.corrcoef([y_n, *kept])[0, 1:].max() < 0.9:
+            kept.append(y_n)
+    cluster_g = rng.permutation(np.arange(g) % classes)
+    x_ng = np.empty((n, g))
+    for c, y_n in enumerate(kept):
+        mine_g = cluster_g == c
+        x_ng[:, mine_g] = y_n[:, None] + _root(y_n) @ rng.normal(size=(n, mine_g.sum()))
+    adata = _adata(x_ng, {"time": np.linspace(0, 1, n)}, row="time")
+    adata.var["cluster"] = pd.Categorical.from_codes(cluster_g, [f"cluster{c}" for c in range(classes)])
+    adata.layers["truth"] = np.stack(kept, 1)[:, cluster_g].astype(np.float32)
+    return adata
+
+
 def spatial(n: int = 400, g: int = 200, regions: int = 4, sections: int = 2, seed: int = 0) -> AnnData:
     """Draw tissue sections (n spots, g) with regions around random centers; counts, CSR.
 
@@ -124,6 +151,21 @@ def phenotypes(n: int = 400, g: int = 200, classes: int = 4, donors: int = 16, s
     adata = _adata(_counts(rng, log_ng, depth=2.0), obs, row="cell")
     adata.var["sex_gene"], adata.var["age_gene"] = sex_g, age_g
     return adata
+
+
+def _wave(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Draw a cluster's curve of `rvagene` (n,)."""
+    t_n = np.linspace(0, 0.1, n)
+    b, d = rng.integers(5, 100, 2)
+    y_n = np.convolve(np.sin(b * t_n), np.cos(d * t_n), mode="same")
+    return 2 * (y_n - y_n.min()) / np.ptp(y_n) - 1
+
+
+def _root(y_n: np.ndarray) -> np.ndarray:
+    """Return a root (n, n) of the covariance of the genes of `rvagene` around a curve (n,)."""
+    apart = np.abs(np.subtract.outer(np.arange(len(y_n)), np.arange(len(y_n))))
+    value_n, vector_nn = np.linalg.eigh(np.outer(y_n + 0.1, y_n + 0.1) / (y_n @ y_n) * (apart <= len(y_n) / 2))
+    return vector_nn * np.sqrt(np.maximum(value_n, 0))
 
 
 def _centers(classes: int, k: int) -> np.ndarray:

@@ -77,6 +77,7 @@ class Table:
         var_names: unique gene names (g,), unicode array.
         part_n: index into `PARTS` per row (n,), int8.
         obs: the columns of the rows that the spec names; text as unicode arrays, numbers as float64.
+        var: with `data.orientation: genes`, time and batch of the samples, (g,) each; else empty.
         obsm: coordinates, if asked for.
         facts: JSON-ready record: source, shape, sha256 fingerprint, transform, split sizes, warnings.
     """
@@ -87,6 +88,7 @@ class Table:
     part_n: np.ndarray
     obs: dict[str, np.ndarray] = field(default_factory=dict)
     obsm: dict[str, np.ndarray] = field(default_factory=dict)
+    var: dict[str, np.ndarray] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -84,7 +84,7 @@ class TrainConfig(Config):
     weight_decay: float = knob(0.0, doc="coupled L2 decay of Adam", low=0.0)
     grad_clip: float = knob(0.0, doc="largest norm of the gradient; 0 does not clip", low=0.0)
     schedule: Schedule = knob(
-        "constant", doc="learning rate over the training: constant, down to 0 by a cosine or line, or at plateaus"
+        "constant", doc="learning rate over the training: constant, down by a cosine or line, up and down, at plateaus"
     )
     plateau_patience: int = knob(
         5, doc="epochs without a better objective after which schedule plateau lowers the learning rate", low=1

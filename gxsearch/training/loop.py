@@ -112,7 +112,7 @@ def _validate(runtime: Runtime, model: GeneModel, examples: Examples) -> Metrics
         torch.manual_seed(0)
         sums = Sums(thorough=True)
         for batch in examples.validation():
-            sums.add(model(batch, 1.0))
+            sums.add(model(batch, 1.0), batch.total)
     return sums.metrics("val", runtime, of_first=True)
 
 

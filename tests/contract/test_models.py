@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-import pytest
 import torch
 from rehearsal import CPU, make_job, train
 
@@ -73,14 +72,12 @@ def test_there_is_one_finite_vector_per_row(job, table):
 
     z_nk = embed_table(model, view, table, CPU)
 
-    assert len(z_nk) == (table.n_obs if view.axis == "obs" else table.n_vars)
+    assert len(z_nk) == table.n_obs
     assert z_nk.ndim == 2 and np.isfinite(z_nk).all()
 
 
 def test_the_vector_of_a_row_does_not_depend_on_the_rows_beside_it(job, table):
     _, model, view = train(job, table)
-    if view.axis != "obs":
-        pytest.skip("vectors are of genes")
     rows = np.arange(table.n_obs)[::-3]
 
     some_nk = embed_table(model, view, table.take(rows), CPU)

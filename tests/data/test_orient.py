@@ -75,14 +75,21 @@ def test_a_sparse_file_gives_the_same_table(tmp_path: Path):
     assert got.facts["sha256"] == prepared().facts["sha256"]
 
 
-def test_columns_that_describe_samples_are_refused_all_at_once():
-    config = changed(batch=["donor"], time="time", spatial="xy", label="clster", split=Split(group="chromosome"))
+def test_what_cannot_be_found_or_meant_is_refused_all_at_once():
+    config = changed(spatial="xy", batch=["donor"], label="clster", split=Split(group="chromosome"))
 
     with pytest.raises(DataError) as caught:
         prepared(config, extra_obs=["strand"])
 
-    assert [fault.code for fault in caught.value.faults] == ["E426"] * 3 + ["E421"] * 3
+    assert [fault.code for fault in caught.value.faults] == ["E426"] + ["E421"] * 4
     assert "data.label: sim_series?n=30&g=120 has no var column 'clster' - did you mean 'cluster'?" in str(caught.value)
+
+
+def test_time_and_batch_are_columns_of_the_samples():
+    table, adata = prepared(changed(time="time", split=Split(), label=None)), load(SERIES.path)
+
+    assert np.array_equal(table.var["time"], adata.obs["time"]) and table.obs == {}
+    assert table.facts["time"] == "time" and prepared().var == {}
 
 
 def test_a_split_that_the_chosen_genes_cannot_fill_is_a_fault():

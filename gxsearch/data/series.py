@@ -1,0 +1,207 @@
+"""Series: the view of models that read genes over time; rows are genes, columns the samples of a time course."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gxsearch.config import Config, knob
+from gxsearch.data.batch import Batch
+from gxsearch.data.curves import Curves, Scaling, curves
+from gxsearch.data.findings import counted, shown
+from gxsearch.data.table import Table
+from gxsearch.data.timeline import Timeline
+from gxsearch.data.view import Dims, Examples, View
+from gxsearch.errors import DataError, Fault
+
+_ROWS = 512
+"""Genes read at a time outside of training; bounds the memory."""
+
+
+class SeriesConfig(Config):
+    """How samples become times, and how genes are scaled."""
+
+    scaling: Scaling = knob(
+        "zscore",
+        doc="of each gene over its own times: zscore: (x - mean) / standard deviation; minmax: to [0, 1]; log1p, none",
+    )
+    replicates: Literal["average", "keep"] = knob(
+        "average", doc="samples of the same time are averaged, or each is a point of its own"
+    )
+    windows: int = knob(0, doc="average the samples in this many windows of pseudotime; 0 does not", low=0)
+    batch: Literal["center", "none"] = knob(
+        "center", doc="center: every gene gets the same mean in all batches, where data.batch names any"
+    )
+    missing: Literal["error", "mask"] = knob(
+        "error", doc="NaN is a fault; or a value that was not measured, which the loss leaves out"
+    )
+
+
+class SeriesView(View):
+    """Genes over time. A gene is scaled by its own values, so nothing leaks from held-out genes; they are split."""
+
+    Config = SeriesConfig
+    axis = "var"
+
+    def __init__(self, config: SeriesConfig, time: str, batch: list[str], timeline: Timeline, dims: Dims):
+        self.config, self.timeline, self._dims = config, timeline, dims
+        self._time, self._batch = time, batch
+
+    @classmethod
+    def fit(cls, table: Table, config: SeriesConfig) -> SeriesView:
+        """Learn the times of the samples, and the range of the training genes' scaled values.
+
+        Raises:
+            DataError: when no time of the samples is given, there are fewer than two times, too few genes, genes
+                without values, or values that the scaling or the batches do not allow.
+        """
+        time, batch = table.facts.get("time"), list(table.facts.get("batch", []))
+        if time is None or table.facts.get("orientation") != "genes":
+            what = "a series needs the time of each sample, and genes as rows"
+            raise DataError.one("E470", "data.time", what, "set data.time to the obs column of times")
+        timeline = Timeline.of(table.var[time], windows=config.windows, keep=config.replicates == "keep")
+        train = table.rows("train")
+        view = cls(config, time, batch, timeline, Dims(len(train), len(timeline.time_t)))
+        faults = _faults(table, view)
+        if faults:
+            raise DataError(faults)
+        x_nt = view.curves(table.take(train)).x_nt
+        view._dims = Dims(len(train), len(timeline.time_t), float(x_nt.min()), float(x_nt.max()))
+        return view
+
+    def state(self) -> dict[str, Any]:
+        """Return settings, names of columns, times and sizes as JSON values."""
+        sizes = {name: getattr(self._dims, name) for name in ("n_rows", "low", "high")}
+        columns = {"time_column": self._time, "batch_columns": self._batch}
+        return {"config": self.config.model_dump(), **columns, "timeline": self.timeline.state(), "sizes": sizes}
+
+    @classmethod
+    def load(cls, state: dict[str, Any]) -> SeriesView:
+        """Rebuild the view from its `state`."""
+        timeline = Timeline.load(state["timeline"])
+        dims = Dims(n_genes=len(timeline.time_t), **state["sizes"])
+        config = SeriesConfig(**state["config"])
+        return cls(config, state["time_column"], state["batch_columns"], timeline, dims)
+
+    @property
+    def dims(self) -> Dims:
+        """Training genes as rows, and times where other views have genes."""
+        return self._dims
+
+    @property
+    def genes(self) -> np.ndarray:
+        """Names of the times (t,), ascending: what the model reads of a row."""
+        return np.array([f"{time:.10g}" for time in self.timeline.time_t])
+
+    @property
+    def time_t(self) -> np.ndarray:
+        """Times (t,), ascending, in units of the data."""
+        return self.timeline.time_t
+
+    def curves(self, table: Table) -> Curves:
+        """Return the genes of a table over the times of the training.
+
+        A table may hold other samples than the training, of some of its times; the others count as not measured.
+
+        Raises:
+            DataError: naming times that are none of the training's, or genes without values at two of its times.
+        """
+        table, time_s = table.dense(), table.var.get(self._time)
+        source = table.facts.get("source", "table")
+        if time_s is None:
+            raise DataError.one("E470", source, f"the samples have no '{self._time}'", "add the obs column of times")
+        place_s = self.timeline.place(time_s, table.var_names)
+        if (place_s < 0).any():
+            found = np.unique(time_s[place_s < 0])
+            what = f"{counted(len(found), 'time')} that the model was not trained on: {shown(found)}"
+            raise DataError.one("E471", source, what, "leave these samples out")
+        batches = self._batches(table) if self.config.batch == "center" else None
+        found = curves(table.x_ng, place_s, self.time_t, self.config.scaling, batches)
+        if found.weight_nt is not None and (found.weight_nt.sum(1) < 2).any():
+            bad = table.obs_names[found.weight_nt.sum(1) < 2]
+            what = f"{counted(len(bad), 'gene')} measured at fewer than 2 times: {shown(bad)}"
+            raise DataError.one("E472", source, what, "drop these genes")
+        return found
+
+    def examples(self, table: Table, device: torch.device) -> SeriesExamples:
+        """Put the curves of all genes on a device."""
+        return SeriesExamples(self, table, device)
+
+    def cut(self, table: Table, device: torch.device) -> Iterator[Batch]:
+        """Yield all genes of the table in their order."""
+        yield from _Part(self.curves(table), device).in_order()
+
+    def _batches(self, table: Table) -> np.ndarray | None:
+        """Return the batch of each sample (s,); None where there is but one."""
+        given = [table.var[name].astype(str) for name in self._batch if name in table.var]
+        if not given:
+            return None
+        batch_s = np.unique(np.stack(given, 1), axis=0, return_inverse=True)[1].reshape(-1)
+        return batch_s if batch_s.max() else None
+
+
+class SeriesExamples(Examples):
+    """Batches of genes, all nearly alike in size; none is ever left out."""
+
+    def __init__(self, view: SeriesView, table: Table, device: torch.device):
+        self._train, self._val = (_Part(view.curves(table.take(table.rows(p))), device) for p in ("train", "val"))
+        self._device = device
+        self.n_values = self._train.x.numel()
+
+    def steps(self, batch_size: int) -> int:
+        """Return the number of batches in one epoch."""
+        return -(-len(self._train.x) // batch_size)
+
+    def train(
+        self, batch_size: int, generator: torch.Generator, *, rank: int = 0, world_size: int = 1
+    ) -> Iterator[Batch]:
+        """Yield one epoch: x (n, t), scaled; weight where values are missing."""
+        order = torch.randperm(len(self._train.x), generator=generator)
+        for part in order.tensor_split(self.steps(batch_size)):
+            mine = part[rank::world_size].to(self._device)
+            yield self._train.batch(mine, torch.tensor(len(part) / world_size, device=self._device))
+
+    def validation(self) -> Iterator[Batch]:
+        """Yield the held-out genes."""
+        yield from self._val.in_order()
+
+
+class _Part:
+    """Curves of some genes on a device."""
+
+    def __init__(self, found: Curves, device: torch.device):
+        self.x = torch.from_numpy(found.x_nt).to(device)
+        self._weight = None if found.weight_nt is None else torch.from_numpy(found.weight_nt).to(device)
+
+    def batch(self, genes: Tensor | slice, total: Tensor) -> Batch:
+        return Batch(self.x[genes], weight=None if self._weight is None else self._weight[genes], total=total)
+
+    def in_order(self) -> Iterator[Batch]:
+        for start in range(0, len(self.x), _ROWS):
+            genes = slice(start, start + _ROWS)
+            yield self.batch(genes, torch.tensor(float(len(self.x[genes])), device=self.x.device))
+
+
+def _faults(table: Table, view: SeriesView) -> list[Fault]:
+    """Return all that keeps a table from being read as a series."""
+    faults, config, time_s = [], view.config, table.var[view._time]
+    n_train, n_val = len(table.rows("train")), len(table.rows("val"))
+    if n_train < 2 or n_val < 1:
+        what = f"{counted(n_train, 'gene')} to train on and {n_val} to validate on; 2 and 1 are needed"
+        faults.append(Fault("E430", "data.split", what))
+    if len(np.unique(view.time_t)) < 2:
+        faults.append(Fault("E473", "data.time", f"{len(np.unique(time_s))} times; a series needs 2 or more"))
+    if config.windows and config.replicates == "keep":
+        faults.append(Fault("E474", "data.view", "replicates: keep, and windows average them", "leave one out"))
+    if config.scaling == "log1p" and np.nanmin(table.dense().x_ng) < 0:
+        what = "scaling: log1p takes no values below 0"
+        faults.append(Fault("E474", "data.view.scaling", what, "zscore, minmax or none"))
+    batch_s = view._batches(table) if config.batch == "center" else None
+    if batch_s is not None and all(len(np.unique(time_s[batch_s == b])) < 2 for b in np.unique(batch_s)):
+        what = "every batch has one time only: to center batches is to take the course of time away"
+        faults.append(Fault("E475", "data.view.batch", what, "batch: none"))
+    return faults

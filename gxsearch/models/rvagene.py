@@ -1,0 +1,212 @@
+"""RVAgene: a recurrent VAE of genes over time.
+
+    h = RNN_E(x_1 .. x_T)      mu, log s^2 = linear(h)      z = mu + s eps
+    h_0 = linear(z)      y_t = linear(RNN_D(h_0; u_1 .. u_t))      u_t: 0, z, or z and features of time
+    loss of a gene = sum_t w_t (y_t - x_t)^2 + beta KL( N(mu, s^2) || N(0, 1) )      w_t: 0 where a value is missing
+
+A gene's scaled values are x; with `recon: gaussian` the sum is -log N(x_t; y_t, sigma^2), sigma learnt, and beta 1 is
+the ELBO; squared errors with beta 1 are that of sigma^2 = 1/2. Mitra and MacLean, Bioinformatics 2021 (github.com/
+maclean-lab/RVAgene). The original averages the KL over batch and latent, so that its beta is 1 / (B Z), 1/60 there,
+and takes the state of the first layer; here neither batch size nor latent size changes beta, and the state is that of
+the last layer.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gxsearch.config import Config, knob
+from gxsearch.data.batch import Batch
+from gxsearch.data.series import SeriesView
+from gxsearch.data.table import Table
+from gxsearch.data.view import Dims, View
+from gxsearch.models.base import GeneModel, Losses, Rhythm, TrainConfig
+from gxsearch.models.registry import register
+from gxsearch.nn.anneal import Annealing
+from gxsearch.nn.mlp import linear
+from gxsearch.nn.recurrent import TIME_FEATURES, Cell, FirstStates, last_state, recurrent, time_features
+from gxsearch.nn.schedules import Schedule
+
+_MEMORY = 50
+"""Batches over which the residual variance is averaged."""
+_LOG_2PI = math.log(2 * math.pi)
+
+
+class RVAgeneConfig(Config):
+    """Recurrent layers, the latent, what the decoder is told, and the loss."""
+
+    hidden_size: int = knob(70, doc="units of each recurrent layer", low=1, high=4096)
+    latent_dim: int = knob(3, doc="length of a gene's vector", low=1, high=1024)
+    num_layers: int = knob(1, doc="recurrent layers of encoder and of decoder", low=1, high=8)
+    cell: Cell = knob("lstm", doc="recurrent unit; gru takes four times as long on a CPU")
+    bidirectional: bool = knob(False, doc="whether the encoder also reads backwards in time")
+    decoder_input: Literal["zero", "z", "z_time"] = knob(
+        "z_time", doc="what the decoder reads at each time: nothing (the paper's), the vector, or also sines of time"
+    )
+    recon: Literal["mse", "smooth_l1", "gaussian"] = knob(
+        "mse", doc="loss of a value: squared error, smooth L1, or Gaussian with a learnt standard deviation"
+    )
+    beta: float = knob(1.0, doc="weight of the KL of a gene beside the sum over times; the paper's is 1/60", low=0.0)
+    beta_warmup: float = knob(0.1, doc="share of the training over which beta grows from 0", low=0.0, high=1.0)
+    free_bits: float = knob(0.0, doc="nats of KL per latent dimension and gene that cost nothing", low=0.0)
+
+
+class RVAgeneTrain(TrainConfig):
+    """The paper's training, with a learning rate that rises and falls."""
+
+    lr: float = knob(3e-3, doc="learning rate of Adam", above=0.0, high=10.0)
+    batch_size: int = knob(20, doc="genes per step, over all workers", low=1)
+    grad_clip: float = knob(5.0, doc="largest norm of the gradient; 0 does not clip", low=0.0)
+    schedule: Schedule = knob("onecycle", doc="learning rate over the training; the paper's is constant")
+
+
+@register("rvagene")
+class RVAgene(GeneModel):
+    """Encoder and decoder are stacks of LSTM or GRU layers; nothing depends on how genes are batched."""
+
+    Config = RVAgeneConfig
+    Train = RVAgeneTrain
+    View = SeriesView
+    metrics = {
+        "elbo": "min",
+        "mse": "min",
+        "mae": "min",
+        "r2": "max",
+        "pearson": "max",
+        "active_units": "max",
+        "loss": "min",
+    }
+    reference = "Mitra and MacLean, RVAgene: generative modeling of gene expression time series, Bioinformatics 2021"
+    demo = {"path": "sim_series?n=24&g=120", "orientation": "genes", "time": "time", "label": "cluster"}
+
+    def __init__(self, config: RVAgeneConfig, dims: Dims):
+        super().__init__(config, dims)
+        k, h, layers = config.latent_dim, config.hidden_size, config.num_layers
+        self.encoder = recurrent(config.cell, 1, h, layers, bidirectional=config.bidirectional)
+        wide = h * (1 + config.bidirectional)
+        self.mu, self.log_var = linear(wide, k), linear(wide, k)
+        n_in = {"zero": 1, "z": k, "z_time": k + TIME_FEATURES}[config.decoder_input]
+        self.decoder = recurrent(config.cell, n_in, h, layers)
+        self.first = FirstStates(k, self.decoder)
+        self.out = linear(h, 1)
+        self.log_sigma = nn.Parameter(torch.zeros(())) if config.recon == "gaussian" else None
+        self.register_buffer("time", torch.linspace(0, 1, dims.n_genes, dtype=torch.float64))
+        self.register_buffer("residual", torch.ones(()))
+        self.register_buffer("batches", torch.zeros(()))
+        self.annealing = Annealing("linear" if config.beta_warmup else "none", share=config.beta_warmup or 1.0)
+
+    def forward(self, batch: Batch, progress: float) -> Losses:
+        """Return, as means over genes, ``recon`` (summed over times) and ``kl`` (nats, summed over the latent).
+
+        In evaluation z is mu, and two further terms of weight 0 are told: ``elbo``, the negative ELBO in nats per gene
+        at beta 1, with the standard deviation that was learnt, and ``mse``, the mean over genes of the mean squared
+        error of a gene's values.
+        """
+        x, w = batch.x, batch.weight
+        rows = len(x) if batch.total is None else batch.total
+        mu, log_var = self.encode(x)
+        kl_nk = 0.5 * (mu.square() + log_var.exp() - 1 - log_var)
+        spread = torch.exp(0.5 * log_var) * torch.randn_like(mu)
+        if self.training:
+            y = self.decode(mu + spread)
+            self._note(_summed((y - x).square(), w) / _counts(x, w))
+        else:
+            # Two draws opposite to each other: what is linear in the noise cancels.
+            y, *drawn = self.decode(torch.cat([mu, mu + spread, mu - spread])).chunk(3)
+        terms = {"recon": _summed(self._error(y, x), w).sum() / rows, "kl": kl_nk.sum() / rows}
+        weights = {"recon": 1.0, **self._kl_weights(terms, kl_nk, rows, progress)}
+        if not self.training:
+            nats_n = sum(_summed(self._nats(one, x), w) for one in drawn) / 2 + kl_nk.sum(1)
+            terms |= {"elbo": nats_n.sum() / rows, "mse": (_summed((y - x).square(), w) / _counts(x, w)).sum() / rows}
+            weights |= {"elbo": 0.0, "mse": 0.0}
+        return Losses(terms, weights, y, x, w, latent=mu)
+
+    def encode(self, x_nt: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and log variance of the codes (n, k) of scaled values; missing ones are filled in."""
+        h_nh = last_state(self.encoder, x_nt.T.unsqueeze(2))
+        return self.mu(h_nh), self.log_var(h_nh).clamp(-10.0, 10.0)
+
+    def decode(self, z_nk: Tensor) -> Tensor:
+        """Return the curves (n, t) of codes at the times of the training, scaled: a code has no mean and spread."""
+        h_tnh, _ = self.decoder(self._inputs(z_nk, self.time), self.first(z_nk))
+        return self.out(h_tnh).squeeze(2).T
+
+    def embed(self, batch: Batch) -> Tensor:
+        """Return the mean codes of the genes (n, k)."""
+        return self.encode(batch.x)[0]
+
+    @torch.no_grad()
+    def start(self, table: Table, view: View) -> None:
+        """Take the times of the view, from 0 at the first to 1 at the last."""
+        self.time.copy_(torch.from_numpy(view.timeline.unit(view.time_t)))
+
+    @property
+    def sigma(self) -> Tensor:
+        """Standard deviation of a scaled value around its curve: learnt, or that of the residuals in training."""
+        return self.residual.sqrt() if self.log_sigma is None else self.log_sigma.exp()
+
+    @classmethod
+    def cost(cls, config: RVAgeneConfig, train: RVAgeneTrain, dims: Dims) -> float:
+        """Return about the time of an epoch: multiplications per gene and time, and what each step costs besides."""
+        h, layers = config.hidden_size, config.num_layers
+        steps = dims.n_rows / train.batch_size * dims.n_genes
+        slow = 4.0 if config.cell == "gru" else 1.0
+        one = 4 * h * (h + config.latent_dim) * (2 + config.bidirectional) * layers
+        return slow * (3 * dims.n_rows * dims.n_genes * one + 2e5 * steps)
+
+    @classmethod
+    def rhythm(cls, config: RVAgeneConfig) -> Rhythm:
+        """Return the warm-up of beta."""
+        return Rhythm(config.beta_warmup)
+
+    def _inputs(self, z_nk: Tensor, time_t: Tensor) -> Tensor:
+        """Return what the decoder reads (t, n, f)."""
+        t, n = len(time_t), len(z_nk)
+        if self.config.decoder_input == "zero":
+            return z_nk.new_zeros(t, n, 1)
+        z_tnk = z_nk.expand(t, -1, -1)
+        if self.config.decoder_input == "z":
+            return z_tnk
+        features_tf = time_features(time_t).to(z_nk.dtype)
+        return torch.cat([z_tnk, features_tf[:, None].expand(-1, n, -1)], dim=2)
+
+    def _error(self, y_nt: Tensor, x_nt: Tensor) -> Tensor:
+        if self.config.recon == "mse":
+            return (y_nt - x_nt).square()
+        if self.config.recon == "smooth_l1":
+            return F.smooth_l1_loss(y_nt, x_nt, reduction="none")
+        return self._nats(y_nt, x_nt)
+
+    def _nats(self, y_nt: Tensor, x_nt: Tensor) -> Tensor:
+        """Return -log N(x; y, sigma^2) of every value."""
+        log_sigma = self.sigma.log()
+        return 0.5 * ((y_nt - x_nt).square() * torch.exp(-2 * log_sigma) + _LOG_2PI) + log_sigma
+
+    def _kl_weights(self, terms: dict[str, Tensor], kl_nk: Tensor, rows: float | Tensor, progress: float) -> dict:
+        """Return the weight of the KL; with free bits, that of what exceeds them, and add that term."""
+        beta = self.config.beta * self.annealing.factor(progress)
+        if not self.config.free_bits:
+            return {"kl": beta}
+        terms["kl_paid"] = kl_nk.clamp(min=self.config.free_bits).sum() / rows
+        return {"kl": 0.0, "kl_paid": beta}
+
+    @torch.no_grad()
+    def _note(self, error_n: Tensor) -> None:
+        """Average the mean squared residual over the latest batches."""
+        self.batches.add_(1)
+        self.residual.lerp_(error_n.mean(), 1 / self.batches.clamp(max=_MEMORY))
+
+
+def _summed(value_nt: Tensor, weight_nt: Tensor | None) -> Tensor:
+    """Return the sums over times (n,) of what was measured."""
+    return value_nt.sum(1) if weight_nt is None else (value_nt * weight_nt).sum(1)
+
+
+def _counts(x_nt: Tensor, weight_nt: Tensor | None) -> Tensor | int:
+    """Return how many times of each gene were measured."""
+    return x_nt.shape[1] if weight_nt is None else weight_nt.sum(1)
