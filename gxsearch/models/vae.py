@@ -30,6 +30,7 @@ from gxsearch.models.registry import register
 from gxsearch.nn.anneal import Anneal, Annealing, Ramp, weight_of_beta
 from gxsearch.nn.contrastive import Contrast
 from gxsearch.nn.mlp import Norm, Smooth, blocks, linear
+from gxsearch.nn.schedules import Schedule
 
 _DRAWS = 64
 """Draws of the latent that the Jacobian is averaged over."""
@@ -74,6 +75,13 @@ class VAEConfig(Config):
         "jacobian", doc="a gene's vector: mean of d x_g / d z, or its row of the decoder's last layer"
     )
 
+    @pydantic.field_validator("hidden")
+    @classmethod
+    def _widths(cls, hidden: list[int]) -> list[int]:
+        if min(hidden) < 1:
+            raise ValueError(f"widths must be 1 or more, got {min(hidden)}")
+        return hidden
+
     @pydantic.model_validator(mode="after")
     def _leave_something_to_read(self) -> VAEConfig:
         if self.mask_min + self.mask_width > 0.95:
@@ -82,12 +90,13 @@ class VAEConfig(Config):
 
 
 class VAETrain(TrainConfig):
-    """The GTEx VAE's training; its learning rate follows the schedule-free validation measure, if asked for."""
+    """The GTEx VAE's training, but that rate and patience follow the objective, not a loss that annealing moves."""
 
-    lr: float = knob(1e-3, doc="learning rate of Adam", above=0.0, high=10.0)
+    lr: float = knob(1e-4, doc="learning rate of Adam", above=0.0, high=10.0)
     batch_size: int = knob(128, doc="rows per step, over all workers", low=2)
     weight_decay: float = knob(1e-5, doc="coupled L2 decay of Adam", low=0.0)
     grad_clip: float = knob(1.0, doc="largest norm of the gradient; 0 does not clip", low=0.0)
+    schedule: Schedule = knob("plateau", doc="learning rate over the training: constant, linear, cosine or plateau")
 
 
 @register("vae")

@@ -61,10 +61,10 @@ def test_validation_gives_every_measure_that_an_objective_may_name(name, job, ta
     assert not missing
 
 
-def test_training_lowers_the_training_loss(name, table):
-    history, _, _ = train(make_job(name, epochs=15), table)
+def test_training_lowers_the_loss_at_its_final_weights(name, table):
+    history, _, _ = train(make_job(name, epochs=15), table)  # the training loss may rise while weights are annealed
 
-    assert history[-1]["train/loss"] < history[0]["train/loss"]
+    assert history[-1]["val/loss"] < history[0]["val/loss"]
 
 
 def test_there_is_one_finite_vector_per_row(job, table):

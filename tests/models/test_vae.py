@@ -154,6 +154,11 @@ def test_a_contrast_without_its_column_is_objected_to(contrast, column):
     assert VAE.objection(config, Dims(20, 12, n_classes=3, n_groups=4)) is None
 
 
+def test_widths_that_are_none_are_refused():
+    with pytest.raises(pydantic.ValidationError, match="widths"):
+        VAEConfig(hidden=[16, 0])
+
+
 def test_masks_that_hide_everything_are_refused():
     with pytest.raises(pydantic.ValidationError, match="mask_min"):
         VAEConfig(mask_min=0.5, mask_width=0.5)
