@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save
+from torch import Tensor
 
 from gxsearch.errors import RunError, UnsafeError
 from gxsearch.models import registry
@@ -40,14 +40,12 @@ def export(run: RunDir, number: int | None = None, out: str | Path | None = None
     return folder
 
 
-def files(found: Package) -> dict[str, bytes]:
+def files(found: Package) -> dict[str, bytes | dict[str, Tensor]]:
     """Return the files of an exported folder by name, without the manifest."""
-    needed = exported_weights(registry.get(found.name), found.weights)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in needed.items()}
     view = {"data": found.data.model_dump(mode="json"), "facts": found.facts, "state": found.record["view"]}
     return {
         CONFIG: _json(_config(found)),
-        WEIGHTS: save(weights, metadata={"format": "pt"}),
+        WEIGHTS: exported_weights(registry.get(found.name), found.weights),
         GENES: "".join(f"{' '.join(name.split())}\n" for name in found.genes.tolist()).encode(),
         VIEW: _json(view),
         METRICS: _json(found.metrics),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from gxsearch.errors import RunError
@@ -39,8 +39,8 @@ def write(folder: Path, state: State) -> None:
     """Write a checkpoint; a reader sees all of it or nothing."""
     tensors, plain = _flatten(state.optimizer)
     files = {
-        "model.safetensors": save({k: v.detach().cpu().contiguous() for k, v in state.model.items()}),
-        "state.safetensors": save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}),
+        "model.safetensors": state.model,
+        "state.safetensors": tensors,
         "record.json": json.dumps({**state.record, "optimizer": plain}, indent=1).encode(),
     }
     publish(folder, files)
@@ -71,23 +71,34 @@ def newest(folder: Path) -> State | None:
     return None
 
 
-def publish(folder: Path, files: dict[str, bytes]) -> None:
-    """Write files with their manifest into a new folder: to a temporary name, synced, renamed."""
+def publish(folder: Path, files: dict[str, bytes | dict[str, Tensor]]) -> None:
+    """Write files with their manifest into a new folder: to a temporary name, synced, renamed.
+
+    Tensors go to disk from where they lie, without a copy of all of them in memory.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    sums = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    for name, data in {**files, MANIFEST: json.dumps(sums, indent=1).encode()}.items():
-        with open(work / name, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+    sums = {name: _put(work / name, data) for name, data in files.items()}
+    _put(work / MANIFEST, json.dumps(sums, indent=1).encode())
     old = folder.parent / f".{folder.name}.{os.getpid()}.old"
     if folder.exists():
         folder.rename(old)
     work.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _put(path: Path, data: bytes | dict[str, Tensor]) -> str:
+    """Write a file and sync it; return its sha256."""
+    if isinstance(data, bytes):
+        path.write_bytes(data)
+    else:
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in data.items()}
+        save_file(tensors, path, metadata={"format": "pt"})
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verified(folder: Path) -> dict[str, bytes]:
