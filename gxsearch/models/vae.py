@@ -96,7 +96,8 @@ class VAETrain(TrainConfig):
     batch_size: int = knob(128, doc="rows per step, over all workers", low=2)
     weight_decay: float = knob(1e-5, doc="coupled L2 decay of Adam", low=0.0)
     grad_clip: float = knob(1.0, doc="largest norm of the gradient; 0 does not clip", low=0.0)
-    schedule: Schedule = knob("plateau", doc="learning rate over the training: constant, linear, cosine or plateau")
+    schedule: Schedule = knob("plateau", doc="learning rate over the training: plateau follows the objective")
+    patience: int = knob(30, doc="epochs without a better objective after which a training ends; 0 is off", low=0)
 
 
 @register("vae")
