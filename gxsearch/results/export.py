@@ -57,7 +57,7 @@ def card(found: Package) -> str:
     """Return the model card: Markdown with a YAML head."""
     kind = registry.get(found.name)
     measures = {name: value for name, value in found.metrics.items() if isinstance(value, int | float)}
-    n_weights = sum(tensor.numel() for tensor in found.weights.values())
+    n_weights = sum(tensor.numel() for tensor in exported_weights(kind, found.weights).values())
     return page.template("model_card.md").render(
         p=found,
         measures=measures,
