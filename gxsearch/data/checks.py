@@ -67,7 +67,10 @@ def check_new(adata: AnnData, config: DataConfig, found: Findings, *, allow_nega
     if not check_size(adata, found):
         return None
     allowed = allow_negative and not config.transform
-    x_ng = read_values(adata, config.layer, found, allow_negative=allowed)
+    gaps = config.view.get("missing") == "mask"  # only a view that can do without them has such a setting
+    x_ng = read_values(adata, config.layer, found, allow_negative=allowed, allow_missing=gaps)
+    if gaps and "normalize" in config.transform:
+        found.setting("E433", "data.transform: normalize adds up samples whose values may be missing", "leave it out")
     if x_ng is not None:
         _check_zero_rows(x_ng, adata, config, found)
     return x_ng

@@ -107,6 +107,8 @@ def variances(x_ng: Matrix) -> np.ndarray:
     for start in range(0, g, BLOCK):  # two passes in float64, a block of genes at a time
         block = by_gene[:, start : start + BLOCK]
         block = (block if isinstance(block, np.ndarray) else block.toarray()).astype(np.float64)
+        if np.isnan(block).any():  # values that were not measured, which few views take
+            block = np.ma.masked_invalid(block)
         var_g[start : start + BLOCK] = np.where(block.max(0) == block.min(0), 0.0, block.var(0))
     return var_g.astype(np.float32)  # the last digits of the sums depend on the order of the rows
 
@@ -116,7 +118,7 @@ def detected(x_ng: Matrix) -> np.ndarray:
 
     Values that may be negative, as log2(TPM + 0.001), have a floor of their own, at which nothing was seen.
     """
-    floor = min(float(x_ng.min()), 0.0)
+    floor = min(0.0, float(x_ng.min()))  # 0 where values are missing
     if floor < 0 and not isinstance(x_ng, np.ndarray):
         x_ng = x_ng.toarray()  # zeros are above the floor, so nothing is saved by leaving them out
     return np.asarray((x_ng > floor).sum(axis=0)).ravel() / x_ng.shape[0]

@@ -110,22 +110,30 @@ class SeriesView(View):
         Raises:
             DataError: naming times that are none of the training's, or genes without values at two of its times.
         """
-        table, time_s = table.dense(), table.var.get(self._time)
-        source = table.facts.get("source", "table")
+        batches = self._batches(table) if self.config.batch == "center" else None
+        found = curves(table.dense().x_ng, self.places(table), self.time_t, self.config.scaling, batches)
+        if found.weight_nt is not None and (found.weight_nt.sum(1) < 2).any():
+            bad = table.obs_names[found.weight_nt.sum(1) < 2]
+            what = f"{counted(len(bad), 'gene')} measured at fewer than 2 times: {shown(bad)}"
+            raise DataError.one("E472", _source(table), what, "drop these genes")
+        return found
+
+    def places(self, table: Table) -> np.ndarray:
+        """Return which of the times each sample of a table belongs to (s,), int64.
+
+        Raises:
+            DataError: as `curves`, of times.
+        """
+        time_s = table.var.get(self._time)
         if time_s is None:
-            raise DataError.one("E470", source, f"the samples have no '{self._time}'", "add the obs column of times")
+            what = f"the samples have no '{self._time}'"
+            raise DataError.one("E470", _source(table), what, "add the obs column of times")
         place_s = self.timeline.place(time_s, table.var_names)
         if (place_s < 0).any():
             found = np.unique(time_s[place_s < 0])
             what = f"{counted(len(found), 'time')} that the model was not trained on: {shown(found)}"
-            raise DataError.one("E471", source, what, "leave these samples out")
-        batches = self._batches(table) if self.config.batch == "center" else None
-        found = curves(table.x_ng, place_s, self.time_t, self.config.scaling, batches)
-        if found.weight_nt is not None and (found.weight_nt.sum(1) < 2).any():
-            bad = table.obs_names[found.weight_nt.sum(1) < 2]
-            what = f"{counted(len(bad), 'gene')} measured at fewer than 2 times: {shown(bad)}"
-            raise DataError.one("E472", source, what, "drop these genes")
-        return found
+            raise DataError.one("E471", _source(table), what, "leave these samples out")
+        return place_s
 
     def examples(self, table: Table, device: torch.device) -> SeriesExamples:
         """Put the curves of all genes on a device."""
@@ -184,6 +192,10 @@ class _Part:
         for start in range(0, len(self.x), _ROWS):
             genes = slice(start, start + _ROWS)
             yield self.batch(genes, torch.tensor(float(len(self.x[genes])), device=self.x.device))
+
+
+def _source(table: Table) -> str:
+    return table.facts.get("source", "table")
 
 
 def _faults(table: Table, view: SeriesView) -> list[Fault]:

@@ -19,11 +19,17 @@ FLOAT32 = np.finfo(np.float32)
 
 
 def read_values(
-    adata: AnnData, layer: str | None, found: Findings, *, allow_negative: bool, option: str = "data.layer"
+    adata: AnnData,
+    layer: str | None,
+    found: Findings,
+    *,
+    allow_negative: bool,
+    allow_missing: bool = False,
+    option: str = "data.layer",
 ) -> Matrix | None:
     """Return X or a layer (n, g) as float32, dense C-contiguous or CSR with sorted indices; None if it is faulty.
 
-    `option` is what names the layer, for messages.
+    `option` is what names the layer, for messages. With `allow_missing` NaN is no fault.
 
     Faults noted: E410 not there, E411 damaged structure or no numbers, E412 NaN or Inf, E413 negative values,
     E417 values beyond float32.
@@ -36,7 +42,7 @@ def read_values(
     fix = None if allow_negative else f"is {option} right?"
     if not allow_negative and option == "data.layer":
         fix += " without a transform, data.allow_negative: true takes them"
-    if matrix is None or not _check_numbers(matrix, part, adata, found, negative=fix):
+    if matrix is None or not _check_numbers(matrix, part, adata, found, negative=fix, missing=allow_missing):
         return None
     return (
         matrix.astype(np.float32, order="C", copy=False) if _is_dense(matrix) else matrix.astype(np.float32, copy=False)
@@ -76,13 +82,13 @@ def fingerprint(keys: list[bytes], obs_names: np.ndarray, var_names: np.ndarray)
 
 
 def are_whole(x_ng: Matrix) -> bool:
-    """Tell whether all values are whole numbers."""
-    return all(bool((values == np.round(values)).all()) for values in _number_blocks(x_ng))
+    """Tell whether all values, NaN apart, are whole numbers."""
+    return all(bool(((values == np.round(values)) | np.isnan(values)).all()) for values in _number_blocks(x_ng))
 
 
 def largest(x_ng: Matrix) -> float:
-    """Return the largest absolute value; 0 for a matrix without values."""
-    return max((float(np.abs(values).max()) for values in _number_blocks(x_ng) if values.size), default=0.0)
+    """Return the largest absolute value, NaN apart; 0 for a matrix without values."""
+    return max((float(np.fmax.reduce(np.abs(values), None, initial=0)) for values in _number_blocks(x_ng)), default=0.0)
 
 
 def _is_dense(matrix: Matrix) -> bool:
@@ -150,10 +156,13 @@ def _canonical(stored: sparse.spmatrix, part: str, found: Findings) -> sparse.cs
     return None
 
 
-def _check_numbers(matrix: Matrix, part: str, adata: AnnData, found: Findings, *, negative: str | None) -> bool:
+def _check_numbers(
+    matrix: Matrix, part: str, adata: AnnData, found: Findings, *, negative: str | None, missing: bool
+) -> bool:
     """Note values that are not finite, too large or, with a fix for them, negative; return whether there were none."""
+    finite = ("E412", lambda v: ~np.isfinite(v), "NaN or infinite", "drop or fill these before the search")
     tests: list[tuple[str, Callable, str, str]] = [
-        ("E412", lambda v: ~np.isfinite(v), "NaN or infinite", "drop or fill these before the search"),
+        ("E412", np.isinf, "infinite", "drop or fill these before the search") if missing else finite,
         ("E417", lambda v: np.isfinite(v) & (np.abs(v) > FLOAT32.max), "beyond float32", "rescale the data"),
     ]
     if negative is not None:

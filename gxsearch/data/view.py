@@ -63,7 +63,7 @@ class View(ABC):
 
     Config: ClassVar[type[Config]]
     axis: ClassVar[Literal["obs", "var"]] = "obs"
-    """Which rows get a vector: observations (obsm) or genes (varm)."""
+    """Which rows get a vector: observations (obsm) or, with tables whose rows are genes, genes (varm)."""
     layout: ClassVar[Literal["dense", "sparse"]] = "dense"
     """What the view wants to find in shared memory; the driver converts once."""
 
@@ -121,7 +121,7 @@ class CutsTables(Protocol):
     """A view whose models have an encoder: any table can be read in order."""
 
     def cut(self, table: Table, device: torch.device) -> Iterator[Batch]:
-        """Yield all rows of the table in their order (genes where the axis is 'var'), whatever their part."""
+        """Yield all rows of the table in their order, whatever their part."""
 
 
 @runtime_checkable

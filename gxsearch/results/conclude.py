@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gxsearch.data.series import SeriesView
 from gxsearch.data.table import Table
 from gxsearch.results import embed, evaluation, export, leaderboard, report
 from gxsearch.results.package import of_run
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.training.baselines import baselines, test_scores
+from gxsearch.training.series_baselines import series_baselines, series_scores
 
 
 def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda text: None) -> None:
@@ -25,11 +27,11 @@ def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda t
     best = of_run(run)
     label = run.facts()["spec"]["data"]["label"]
     z_nk = best.embed_table(table)
-    of_rows = best.view.axis == "obs"  # where genes get the vectors, no row has one to be scored
     metric = run.facts()["spec"]["objective"]["metric"]
-    rows = baselines(best.view, table, label, z_nk.shape[1], metric) if of_rows else {}
+    series = isinstance(best.view, SeriesView)
+    rows = (series_baselines if series else baselines)(best.view, table, label, z_nk.shape[1], metric)
     _write(run.baselines, [{"name": name, **row} for name, row in rows.items()])
-    _write(run.scores, test_scores(best.model, best.view, table, label, z_nk) if of_rows else {})
+    _write(run.scores, (series_scores if series else test_scores)(best.model, best.view, table, label, z_nk))
     leaderboard.write(run)
     say("best model and embeddings")
     export.export(run)

@@ -16,6 +16,7 @@ from sklearn.decomposition import PCA
 from gxsearch.config import read as read_config
 from gxsearch.data import h5ad
 from gxsearch.data.ensembl import partners
+from gxsearch.data.series import SeriesView
 from gxsearch.data.table import PARTS, Table
 from gxsearch.errors import DataError
 from gxsearch.models import registry
@@ -44,7 +45,8 @@ def embeddings(
     components of the training rows, as a control; varm["fe"] gene vectors, where the model has them, NaN for genes
     that it lacks; uns["gxsearch"]["fe"] one JSON string that says where all this is from. With `data.orientation:
     genes` the AnnData is as the file is, and the rows are var: their columns and split, varm["fe"] the vectors,
-    varm["X_pca"] the control; obsm["fe"] holds the vectors of samples, where the model has them.
+    varm["X_pca"] the control; obsm["fe"] holds the vectors of samples, where the model has them. For `rvagene` var has
+    also ``rvagene_shift`` and ``rvagene_scale``, what its curve was moved and divided by, and the control is of curves.
 
     Args:
         table: the run's data if it is in memory; else it is prepared again and must be what the run was of.
@@ -59,7 +61,8 @@ def embeddings(
     vectors = found.embed_table(table, device=device) if vectors is None else vectors
     adata = _turned(table, found.name) if found.turned else AnnData(obs=_rows(table, found.name), var=_genes(table))
     _add(adata, found, vectors, table.obs_names)
-    _add_control(adata, table, vectors.shape[1], turned=found.turned)
+    x_ng = _add_scales(adata, found, table) if isinstance(found.view, SeriesView) else table.x_ng
+    _add_control(adata, x_ng, table.rows("train"), vectors.shape[1], turned=found.turned)
     h5ad.write(adata, run.embeddings)
     return adata
 
@@ -86,7 +89,7 @@ def embed_new(
     from gxsearch.data.sources import load
 
     found = package.open_package(source)
-    if recon and not (isinstance(found.model, Decodes) and found.view.axis == "obs"):
+    if recon and not isinstance(found.model, Decodes):
         raise DataError.one("E451", str(source), f"{found.name} gives no expression values", "leave out --recon")
     h5ad.check_out(Path(out), force=force)
     adata = load(str(data))
@@ -94,7 +97,9 @@ def embed_new(
     vectors = found.embed_table(table, device=device)
     _add(adata, found, vectors, table.obs_names)
     if recon:
-        adata.layers[f"{found.name}_recon"] = _recon(adata, found, vectors)
+        series = isinstance(found.view, SeriesView)
+        values_ng = _recon_series(found, table, vectors) if series else _recon(adata, found, vectors)
+        adata.layers[f"{found.name}_recon"] = values_ng
     h5ad.write(adata, Path(out))
     return adata
 
@@ -136,8 +141,6 @@ def _add(adata: AnnData, found: Package, vectors: np.ndarray, rows: np.ndarray) 
         adata.varm[found.name] = _placed(vectors, rows, adata.var_names)
         if own is not None:
             adata.obsm[found.name] = _placed(own, found.genes, adata.obs_names)
-    elif found.view.axis == "var":
-        adata.varm[found.name] = _placed(vectors, found.genes, adata.var_names)
     else:
         adata.obsm[f"X_{found.name}"] = vectors
         if own is not None:
@@ -154,7 +157,9 @@ def _rows(table: Table, name: str) -> pd.DataFrame:
 def _turned(table: Table, name: str) -> AnnData:
     """Return an AnnData of a table whose rows are genes, as the file is: samples are obs, genes var."""
     moments = _moments(table.x_ng.T, table.obs_names)
-    return AnnData(obs=pd.DataFrame(index=_index(table.var_names)), var=_rows(table, name).join(moments))
+    columns = {column: _column(values) for column, values in table.var.items()}
+    obs = pd.DataFrame(columns, index=_index(table.var_names))
+    return AnnData(obs=obs, var=_rows(table, name).join(moments))
 
 
 def _index(names: np.ndarray) -> pd.Index:
@@ -170,15 +175,22 @@ def _genes(table: Table) -> pd.DataFrame:
 
 
 def _moments(x_ng: np.ndarray, names: np.ndarray) -> pd.DataFrame:
-    moments = {"mean": x_ng.mean(0, dtype=np.float64), "variance": x_ng.var(0, dtype=np.float64)}
+    known_ng = np.ma.masked_invalid(x_ng)
+    moments = {"mean": known_ng.mean(0, dtype=np.float64), "variance": known_ng.var(0, dtype=np.float64)}
     return pd.DataFrame(moments, index=_index(names), dtype=np.float32)
 
 
-def _add_control(adata: AnnData, table: Table, k: int, *, turned: bool) -> None:
+def _add_scales(adata: AnnData, found: Package, table: Table) -> np.ndarray:
+    """Add what each gene's curve was moved and divided by; return the scaled curves (n, t)."""
+    curves = found.view.curves(table)
+    adata.var[f"{found.name}_shift"], adata.var[f"{found.name}_scale"] = curves.shift_n, curves.scale_n
+    return curves.x_nt
+
+
+def _add_control(adata: AnnData, x_ng: np.ndarray, train: np.ndarray, k: int, *, turned: bool) -> None:
     """Add at least two principal components of the rows (n, k), fitted on training rows."""
-    train_ng = table.x_ng[table.rows("train")]
-    pca = PCA(min(max(k, 2), *train_ng.shape), random_state=0).fit(train_ng)
-    scores = pca.transform(table.x_ng).astype(np.float32)
+    pca = PCA(min(max(k, 2), len(train), x_ng.shape[1]), random_state=0).fit(x_ng[train])
+    scores = pca.transform(x_ng).astype(np.float32)
     (adata.varm if turned else adata.obsm)[CONTROL] = scores
 
 
@@ -188,6 +200,12 @@ def _placed(vectors: np.ndarray, names: np.ndarray, wanted: pd.Index) -> np.ndar
     placed = vectors[place].astype(np.float32)
     placed[place < 0] = np.nan
     return placed
+
+
+def _recon_series(found: Package, table: Table, vectors: np.ndarray) -> np.ndarray:
+    """Return the model's values (samples, genes) at the time of each sample, without effects of batches."""
+    values_nt = found.view.curves(table).restored(reconstruct(found.model, vectors))
+    return np.ascontiguousarray(values_nt[:, found.view.places(table)].T)
 
 
 def _recon(adata: AnnData, found: Package, vectors: np.ndarray) -> np.ndarray:

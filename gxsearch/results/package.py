@@ -94,7 +94,7 @@ class Package:
         kind = type(self.view)
         extra = kind.columns(read_config(kind.Config, self.job.view_config, "", "data.view"))
         options = {"where": "new data", "layout": kind.layout, "extra_obs": extra}
-        return like(self.data, self.facts, adata, self.genes, **options)
+        return like(self.data, self.facts, adata, None if kind.axis == "var" else self.genes, **options)
 
 
 def of_run(run: RunDir, number: int | None = None) -> Package:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from gxsearch.config import read as read_config
-from gxsearch.data.orient import turned
 from gxsearch.data.prepare import prepare
 from gxsearch.data.table import Table
 from gxsearch.data.view import Dims
-from gxsearch.errors import DataError, Fault, SpecError
+from gxsearch.errors import Fault, SpecError
 from gxsearch.models import registry
 from gxsearch.search.spec import Spec
 
@@ -23,9 +22,6 @@ def read_table(spec: Spec) -> Table:
     """
     view, base = registry.get(spec.model).View, Path(spec.path).resolve().parent
     extra = view.columns(read_config(view.Config, spec.data.view, spec.path, "data.view"))
-    if view.axis == "var" and turned(spec.data):
-        what = f"data.orientation: genes, and {spec.model} takes samples and gives genes their vectors already"
-        raise DataError.one("E427", spec.path, what, "leave data.orientation out")
     negative = spec.data.allow_negative
     return prepare(spec.data, where=spec.path, base=base, layout=view.layout, allow_negative=negative, extra_obs=extra)
 

@@ -24,6 +24,7 @@ from gxsearch.search.yaml_file import Document, Where
 from gxsearch.training.objectives import PROBES, measures
 
 if TYPE_CHECKING:
+    from gxsearch.data.table import DataConfig
     from gxsearch.models.base import GeneModel
 
 FORMAT = 1
@@ -46,6 +47,7 @@ class SpecReader:
         data = self._section(DataConfig, ("data",))
         if model is not None and data is not None:
             self._section(model.View.Config, ("data", "view"))
+            data = self._oriented(data, model)
         objective = self._objective(model)
         budget, resources = self._budget(), self._resources()
         stop, search = self._stop(budget), self._section(SearchConfig, ("search",))
@@ -56,6 +58,15 @@ class SpecReader:
         parts |= {"data": data, "objective": objective, "space": space, "search": search}
         parts |= {"stop": stop, "budget": budget, "resources": resources}
         return parts | {"notes": notes + (lint.notes(space, search, budget) if not self.faults else [])}
+
+    def _oriented(self, data: DataConfig, model: type[GeneModel]) -> DataConfig:
+        """Make rows of genes where the model gives vectors to genes; the file need not say it."""
+        if model.View.axis != "var":
+            return data
+        if self.doc.get(("data", "orientation")) == "samples":
+            what = f"the rows of {self.doc.get(('model',))} are genes"
+            self._fault("E303", ("data", "orientation"), what, "leave data.orientation out")
+        return data.model_copy(update={"orientation": "genes"})
 
     def _check_names(self) -> None:
         doc = self.doc

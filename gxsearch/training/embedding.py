@@ -14,7 +14,7 @@ _ROWS = 512
 
 
 def embed_table(model: GeneModel, view: View, table: Table, device: torch.device) -> np.ndarray:
-    """Return a vector per row of the table (n, k), or per gene where the view's axis is 'var'.
+    """Return a vector per row of the table (n, k).
 
     A model without an encoder gives the rows of its training, known by name and values, their trained vectors, and
     fits one to every other row; a model with an encoder reads the table as its view cuts it. The model is left on

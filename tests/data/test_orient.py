@@ -92,6 +92,24 @@ def test_time_and_batch_are_columns_of_the_samples():
     assert table.facts["time"] == "time" and prepared().var == {}
 
 
+def test_values_that_were_not_measured_are_taken_where_the_view_asks_for_them(tmp_path: Path):
+    adata = load(SERIES.path)
+    adata.X[3, 7] = np.nan
+    adata.write_h5ad(tmp_path / "set.h5ad")
+    some = {"genes": Genes(top_variable=40), "split": Split()}
+    gappy = some | {"path": str(tmp_path / "set.h5ad")}
+
+    table = prepared(changed(transform=["log1p"], view={"missing": "mask"}, **gappy))
+
+    whole = prepared(changed(transform=["log1p"], **some))
+    assert np.isnan(table.x_ng).sum() == (adata.var_names[7] in table.obs_names)
+    assert len(set(table.obs_names) & set(whole.obs_names)) >= 39 and table.facts["whole"] is False
+    with pytest.raises(DataError, match="E412.*row 'time03' gene 'gene007' is nan"):
+        prepared(changed(transform=["log1p"], **gappy))
+    with pytest.raises(DataError, match="E433.*normalize adds up samples whose values may be missing"):
+        prepared(changed(view={"missing": "mask"}, **gappy))
+
+
 def test_a_split_that_the_chosen_genes_cannot_fill_is_a_fault():
     config = changed(genes=Genes(top_variable=4), label=None, split=Split(val=0.1, test=0.1))
 

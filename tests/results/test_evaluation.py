@@ -1,5 +1,4 @@
 import json
-import math
 
 import anndata
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 from gxsearch import listing
 from gxsearch.errors import RunError
 from gxsearch.results import evaluation, report
-from gxsearch.results.conclude import conclude
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.results.verdict import verdict
 
@@ -106,19 +104,3 @@ def test_a_run_of_genes_as_rows_is_concluded_and_its_report_shows_genes(genes_as
 
     assert "Vectors of the best trial, one a gene" in html and "k-means of all genes" in html
     assert "40 genes of 120 samples" in html and set(frame["vectors"]) == {"toy", "pca"}
-
-
-def test_a_view_of_genes_is_concluded_without_baselines_of_rows(own, table, monkeypatch):
-    from gxsearch.data.entries import EntriesView
-    from gxsearch.results import package, projection
-
-    monkeypatch.setattr(projection, "umap", lambda vectors: vectors[:, :2])
-    monkeypatch.setattr(EntriesView, "axis", "var")
-    monkeypatch.setattr(package.Package, "embed_table", lambda self, table, device="cpu": self.model.gene_vectors())
-
-    conclude(own, table)
-
-    adata = anndata.read_h5ad(own.embeddings)
-    assert json.loads(own.scores.read_text()) == {} and json.loads(own.baselines.read_text()) == []
-    assert "X_fe" not in adata.obsm and adata.varm["fe"].shape[0] == table.n_vars
-    assert not math.isnan(evaluation.read_clusters(own)["silhouette"].iloc[0])

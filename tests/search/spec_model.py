@@ -38,6 +38,8 @@ class ToySpecModel(GeneModel):
         momentum: float = knob(0.9, doc="of sgd", low=0.0, below=1.0)
 
     class View:
+        axis = "obs"
+
         class Config(Config):
             bins: int = knob(10, doc="bins", low=2)
 

@@ -58,13 +58,14 @@ def test_the_table_is_laid_out_as_the_view_wants_it(spec, monkeypatch):
     assert isinstance(read_table(spec()).x_ng, sparse.csr_matrix)
 
 
-def test_genes_cannot_be_rows_of_a_model_that_embeds_genes_of_samples(tmp_path, monkeypatch):
+def test_rows_are_genes_where_the_model_gives_vectors_to_genes(tmp_path, monkeypatch):
     monkeypatch.setattr(EntriesView, "axis", "var")
     text = SPEC.replace("vae", "fe").replace("masked_mse", "entry_mse").replace("latent_dim", "sample_dim")
     (tmp_path / "fe.yaml").write_text(text.replace(", contrast: pair", "").replace(", view: {group: donor}", ""))
 
-    with pytest.raises(DataError, match="E427.*data.orientation: genes, and fe"):
-        read_table(load(tmp_path / "fe.yaml", ["data.orientation=genes"]))
+    assert load(tmp_path / "fe.yaml").data.orientation == "genes"
+    with pytest.raises(SpecError, match="E303.*the rows of fe are genes - leave data.orientation out"):
+        load(tmp_path / "fe.yaml", ["data.orientation=samples"])
 
 
 def test_results_read_the_columns_and_the_layout_too(spec, tmp_path, monkeypatch):
