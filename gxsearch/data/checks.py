@@ -57,6 +57,8 @@ def check_rows(adata: AnnData, config: DataConfig, found: Findings, *, extra: It
         check_time(adata.obs[config.time], found)
     if config.spatial is not None:
         check_coordinates(adata, config.spatial, found)
+    if config.split.tiles is not None and config.spatial is None:
+        found.setting("E430", "data.split.tiles cuts tiles by coordinates", "set data.spatial: KEY of obsm")
     check_split(frame, config.split, found, part=row_axis(config))
 
 
@@ -126,7 +128,7 @@ def check_split(frame: pd.DataFrame, config: Split, found: Findings, *, part: st
     if config.group is not None and config.group == config.stratify:
         found.setting("E430", f"data.split: group and stratify are both '{config.group}'", "leave one out")
         return
-    if config.group in frame:
+    if config.group in frame and config.tiles is None:
         n_groups = len(np.unique(as_text(frame[config.group])))
         if n_groups < len(wanted):
             what = f"data.split.group: {counted(n_groups, 'group')} in '{config.group}' for {len(wanted)} parts"

@@ -19,10 +19,10 @@ from gxsearch.data.genes import choose_genes
 from gxsearch.data.orient import feature_noun, of_features, of_rows, row_frame, transposed, turned
 from gxsearch.data.remote import public
 from gxsearch.data.sources import load
-from gxsearch.data.split import split
+from gxsearch.data.split import split, tiled
 from gxsearch.data.table import PARTS, DataConfig, Table
 from gxsearch.data.transform import median_total, transform
-from gxsearch.data.values import Matrix, are_whole, fingerprint, largest, row_keys
+from gxsearch.data.values import Matrix, are_whole, fingerprint, largest, row_keys, row_totals
 from gxsearch.data.view import align
 from gxsearch.errors import ResourceError
 
@@ -64,9 +64,12 @@ def prepare(
     found.stop_if_faulty()
     names, var_names = _names(adata)
     columns = read_columns(row_frame(adata, config), of_rows(config), extra_obs)
-    part_n = np.zeros(len(names), dtype=np.int8) if turned(config) else split(names, config.split, columns)
+    coordinates = _coordinates(adata, config)
+    blocks, grouped = tiled(config.split, columns, coordinates.get(config.spatial))
+    part_n = np.zeros(len(names), dtype=np.int8) if turned(config) else split(names, blocks, grouped)
     train = np.flatnonzero(part_n == PARTS.index("train"))
     target = median_total(x_ng[train]) if "normalize" in config.transform else None
+    total_n = None if turned(config) else row_totals(x_ng)
     facts = _facts(x_ng, adata, config, found) | {"allow_negative": allow_negative, "normalize_target": target}
     x_ng = transform(x_ng, config.transform, target)
     keep = choose_genes(config.genes, x_ng, train, var_names, where=where, base=base)
@@ -76,17 +79,19 @@ def prepare(
         found.stop_if_faulty()
         x_ng, names, var_names = transposed(x_ng), var_names, names
         columns = {name: values[keep] for name, values in columns.items()}
-        part_n = split(names, config.split, columns)
-    facts |= _split_facts(names, part_n, columns, config, found)
+        blocks, grouped = config.split, columns
+        part_n = split(names, blocks, grouped)
+    facts |= _split_facts(names, part_n, grouped, config.model_copy(update={"split": blocks}), found)
     return Table(
         x_ng=_laid_out(x_ng, layout, where),
         obs_names=names,
         var_names=var_names,
         part_n=part_n,
         obs=columns,
-        obsm=_coordinates(adata, config),
+        obsm=coordinates,
         var=read_columns(adata.obs, of_features(config)),
         facts=facts | {"n_obs": len(names), "n_vars": len(var_names), "warnings": found.warnings},
+        total_n=total_n,
     )
 
 
@@ -129,6 +134,7 @@ def like(
         what = f"row totals are over {counted(len(var_names), 'gene')}, in training over {facts['n_genes_before']:,}"
         found.warn(what)
     new_facts = _facts(x_ng, adata, config, found) | {"normalize_target": facts["normalize_target"]}
+    total_n = None if turned(config) else row_totals(x_ng)
     x_ng = transform(x_ng, config.transform, facts["normalize_target"])
     if turned(config):
         x_ng, obs_names, var_names = transposed(x_ng), var_names, obs_names
@@ -143,6 +149,7 @@ def like(
         obsm=_coordinates(adata, config),
         var=read_columns(adata.obs, of_features(config)),
         facts=new_facts | {"n_obs": len(obs_names), "n_vars": len(genes), "warnings": found.warnings},
+        total_n=total_n,
     )
 
 

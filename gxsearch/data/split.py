@@ -9,6 +9,8 @@ import numpy as np
 
 from gxsearch.data.table import PARTS, Split
 
+TILE = "\0tile"
+"""The column of tiles; no column of a file has this name."""
 FILL = ("test", "val", "train")  # test first: its rows do not depend on the share of val
 
 
@@ -30,6 +32,26 @@ def split(obs_names: np.ndarray, config: Split, columns: Mapping[str, np.ndarray
         names, group_n = np.unique(columns[config.group].astype(str), return_inverse=True)
         return _place_groups(_hashes(names, config.seed), group_n, class_n, config)[group_n]
     return _cut(_hashes(obs_names, config.seed), class_n, config)
+
+
+def tiled(
+    config: Split, columns: Mapping[str, np.ndarray], at_nd: np.ndarray | None
+) -> tuple[Split, dict[str, np.ndarray]]:
+    """Return the split with tiles as its groups, and the columns with one that tells each row's tile.
+
+    Tiles lie between the quantiles of the first two coordinates (n, d), of each section by itself: those of the column
+    that `config` names as group, which then no longer stay together. Without `tiles` both are returned as they are.
+    """
+    if config.tiles is None:
+        return config, dict(columns)
+    section_n = columns[config.group].astype(str) if config.group else np.full(len(at_nd), "")
+    tile_n = np.empty(len(at_nd), dtype=object)
+    for section in np.unique(section_n):
+        rows = np.flatnonzero(section_n == section)
+        cuts = np.quantile(at_nd[rows, :2], np.arange(1, config.tiles) / config.tiles, axis=0)
+        place = [np.searchsorted(cuts[:, d], at_nd[rows, d], side="right") for d in range(2)]
+        tile_n[rows] = [f"{section}\0{i}\0{j}" for i, j in zip(*place, strict=True)]
+    return config.model_copy(update={"group": TILE}), {**columns, TILE: tile_n.astype(str)}
 
 
 def shares(config: Split) -> dict[str, float]:

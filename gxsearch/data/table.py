@@ -38,6 +38,12 @@ class Split(Config):
     test: float = knob(0.15, doc="share of rows touched once, at the end", low=0.0, below=1.0)
     group: str | None = knob(None, doc="column of the rows (donor, patient) whose rows stay together")
     stratify: str | None = knob(None, doc="column of the rows whose classes keep their shares in every part")
+    tiles: int | None = knob(
+        None,
+        doc="cut each section (`group`; else all rows) into N x N tiles, whose spots stay together",
+        low=2,
+        high=50,
+    )
     seed: int = knob(0, doc="seed of the split", low=0)
 
 
@@ -79,6 +85,7 @@ class Table:
         obs: the columns of the rows that the spec names; text as unicode arrays, numbers as float64.
         var: with `data.orientation: genes`, time and batch of the samples, (g,) each; else empty.
         obsm: coordinates, if asked for.
+        total_n: sum of each row's stored values over all genes of the file (n,), float64; None where rows are genes.
         facts: JSON-ready record: source, shape, sha256 fingerprint, transform, split sizes, warnings.
     """
 
@@ -90,6 +97,7 @@ class Table:
     obsm: dict[str, np.ndarray] = field(default_factory=dict)
     var: dict[str, np.ndarray] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    total_n: np.ndarray | None = None
 
     @property
     def n_obs(self) -> int:
@@ -120,4 +128,5 @@ class Table:
             part_n=self.part_n[rows],
             obs={name: values[rows] for name, values in self.obs.items()},
             obsm={name: values[rows] for name, values in self.obsm.items()},
+            total_n=None if self.total_n is None else self.total_n[rows],
         )

@@ -264,3 +264,13 @@ def test_real_sets_are_prepared(name: str):
     table = prepared(DataConfig(path=f"{name}.h5ad", **SETS[name]), base=REAL)
 
     assert np.isfinite(table.x_ng).all() and min(table.facts["split"].values()) > 0
+
+
+def test_tiles_of_a_section_are_held_out_whole_and_need_coordinates():
+    config = DataConfig(path="sim_spatial", spatial="spatial", split=Split(tiles=4, group="section", val=0.2, test=0.2))
+
+    facts = prepared(config).facts
+
+    assert sum(facts["groups"].values()) == 32 and min(facts["groups"].values()) > 3
+    with pytest.raises(DataError, match=r"E430.*data.split.tiles cuts tiles by coordinates - set data.spatial"):
+        prepared(config.model_copy(update={"spatial": None}))

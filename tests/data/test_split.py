@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gxsearch.data.split import sizes, split
+from gxsearch.data.split import TILE, sizes, split, tiled
 from gxsearch.data.table import PARTS, Split
 
 NAMES = st.lists(
@@ -129,3 +129,27 @@ def test_a_part_without_a_share_has_no_rows():
     assert set(split(cells(50), Split(val=0.0, test=0.0), {})) == {0}
     groups = {"donor": np.array([f"d{i % 5}" for i in range(50)])}
     assert set(split(cells(50), Split(test=0.0, group="donor"), groups)) == {0, 1}
+
+
+def test_spots_of_a_tile_stay_together_and_tiles_are_cut_in_each_section():
+    rng = np.random.default_rng(0)
+    at_nd, section_n = rng.uniform(0, 9, (600, 2)), np.array([f"s{i % 2}" for i in range(600)])
+    config = Split(tiles=4, group="section")
+
+    blocks, columns = tiled(config, {"section": section_n}, at_nd)
+    part_n = split(cells(600), blocks, columns)
+
+    tile_n = columns[blocks.group]
+    assert len(set(tile_n)) == 32
+    assert all(len(set(part_n[tile_n == tile])) == 1 for tile in set(tile_n))
+    assert all(len(set(section_n[tile_n == tile])) == 1 for tile in set(tile_n))
+    assert set(part_n[section_n == "s0"]) == {0, 1, 2}
+    assert 0.1 < (part_n == PARTS.index("val")).mean() < 0.2
+
+
+def test_tiles_do_not_depend_on_the_order_of_the_spots_nor_on_where_the_section_lies():
+    at_nd, order = np.random.default_rng(0).uniform(0, 9, (300, 2)), np.random.default_rng(1).permutation(300)
+
+    whole, turned, moved = (tiled(Split(tiles=3), {}, at)[1][TILE] for at in (at_nd, at_nd[order], 50 + 7 * at_nd))
+
+    assert np.array_equal(whole[order], turned) and np.array_equal(whole, moved)
