@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["ablate", "check", "embed", "genes", "load_spec", "open_model", "pseudobulk", "resume", "train", "tune"]
+__all__ = [
+    "ablate", "check", "embed", "generate", "genes", "load_spec", "open_model", "pseudobulk", "resume", "train", "tune",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

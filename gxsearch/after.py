@@ -57,6 +57,34 @@ def open_model(path: str | Path) -> Any:
     return open_package(path)
 
 
+def generate(
+    run: str | Path, out: str | Path | None = None, *, number: int | None = None, force: bool = False, **wish: Any
+) -> Any:
+    """Draw new curves of genes from a run's best model of series, or that of trial `number`.
+
+    Args:
+        out: a .csv or .h5ad file to write; one that exists is replaced only with `force`.
+        wish: settings of `results.generate.Wish`: n, clusters, cluster, at, prior, times, sd, seed.
+
+    Returns:
+        a data frame with a row per curve: name, cluster, center, its vector, and its scaled values by time.
+
+    Raises:
+        SpecError: when a setting is unknown or out of bounds.
+        DataError: when the model is none of series, or the cluster, the point or a time is not among what it has.
+    """
+    from gxsearch.config import read
+    from gxsearch.results import generate as new
+
+    asked = read(new.Wish, wish, "")
+    if out is not None:
+        new.check_out(Path(out), force=force)
+    made = new.new_curves(RunDir.open(run), asked, number)
+    if out is not None:
+        new.write(made, out, force=force)
+    return new.frame(made)
+
+
 def genes(
     source: str | Path,
     names: Sequence[str],

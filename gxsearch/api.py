@@ -8,12 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gxsearch.after import ablate, embed, embedded_path, genes, open_model
+from gxsearch.after import ablate, embed, embedded_path, generate, genes, open_model
 from gxsearch.errors import RunError, RunFailed
 from gxsearch.results.run_dir import RunDir, refuse_existing
 from gxsearch.search.spec import Spec, load
 
-__all__ = ["ablate", "check", "embed", "embedded_path", "genes", "load_spec", "open_model"]
+__all__ = ["ablate", "check", "embed", "embedded_path", "generate", "genes", "load_spec", "open_model"]
 __all__ += ["pseudobulk", "resume", "train", "tune"]
 LOCAL = "local"
 

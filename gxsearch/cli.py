@@ -12,7 +12,7 @@ import click
 
 from gxsearch import __version__
 from gxsearch.errors import GxError, SpecError
-from gxsearch.verbs import Verbs, data
+from gxsearch.verbs import Verbs, data, generate
 
 SETS = click.option("-s", "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a value of the file.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
@@ -199,6 +199,9 @@ def genes(
         click.echo(write(found, Path(out), force=force))
     if as_json or out is None:
         click.echo(listing.genes_json(found) if as_json else listing.genes(found))
+
+
+cli.add_command(generate)
 
 
 @cli.command()

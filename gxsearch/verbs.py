@@ -1,7 +1,8 @@
-"""The group of verbs, which suggests the nearest; and the verbs that make data sets, `gxsearch data VERB`."""
+"""The group of verbs, which suggests the nearest; the verbs that make data sets, `gxsearch data VERB`, and curves."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -55,3 +56,33 @@ def pseudobulk(cells: str, out: str, force: bool, **given: Any) -> None:
     click.echo(
         f"{out}: {donors:,} donors, {of['profile']:,} profiles, {of['pseudobulk']:,} mixtures x {made.n_vars:,} genes"
     )
+
+
+@click.command()
+@click.argument("run", metavar="RUN[/NNN]")
+@click.option("-o", "--out", required=True, metavar="OUT.csv|OUT.h5ad", help="Where to write.")
+@click.option("--clusters", type=click.IntRange(1), help="Clusters of the genes; by default the label's classes, or 6.")
+@click.option("--cluster", type=click.IntRange(0), help="Draw around this one only; 0 is the largest.")
+@click.option("-n", type=click.IntRange(0), default=20, show_default=True, help="Curves around each center.")
+@click.option("--sd", type=click.FloatRange(0), help="Deviation of the draws; by default the paper's, the root of 0.3.")
+@click.option("--at", metavar="Z,Z,...", help="Draw around this point of the latent space instead.")
+@click.option("--prior", is_flag=True, help="Draw anywhere instead: from N(0, I).")
+@click.option("--times", metavar="T,T,...", help="Times, in units of the data; by default those of the training.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of clusters and draws.")
+@click.option("--force", is_flag=True, help="Replace a file that exists.")
+def generate(run: str, out: str, at: str | None, times: str | None, force: bool, **given: Any) -> None:
+    """Draw new curves of genes around the clusters of a model of series, or anywhere."""
+    from gxsearch import api, listing
+
+    folder, number = listing.split_trial(run)
+    wish = {name: value for name, value in given.items() if value is not None}
+    wish |= {name: _numbers(text, name) for name, text in (("at", at), ("times", times)) if text is not None}
+    made = api.generate(folder.path, out, number=number, force=force, **wish)
+    click.echo(f"{out}: {len(made):,} curves, of which {int(made['center'].sum())} are of centers")
+
+
+def _numbers(text: str, option: str) -> Sequence[float]:
+    try:
+        return [float(word) for word in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"'{text}' is no list of numbers such as 0,1.5", param_hint=f"--{option}") from None

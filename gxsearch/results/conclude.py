@@ -9,10 +9,11 @@ from typing import Any
 
 from gxsearch.data.series import SeriesView
 from gxsearch.data.table import Table
-from gxsearch.results import embed, evaluation, export, leaderboard, report
+from gxsearch.results import curves, embed, evaluation, export, leaderboard, report
 from gxsearch.results.package import of_run
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.training.baselines import baselines, test_scores
+from gxsearch.training.curves import default_clusters
 from gxsearch.training.series_baselines import series_baselines, series_scores
 
 
@@ -36,6 +37,10 @@ def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda t
     say("best model and embeddings")
     export.export(run)
     adata = embed.embeddings(run, table, vectors=z_nk)
+    if series:
+        say("curves")
+        clusters = default_clusters(table.obs.get(label), z_nk)
+        curves.write(run, curves.series_curves(best, table, z_nk, clusters))
     say("clusters")
     evaluation.write_clusters(run, adata, best.name, label)
     say("report")

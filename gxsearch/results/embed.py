@@ -24,6 +24,7 @@ from gxsearch.models.base import Decodes, EmbedsGenes
 from gxsearch.results import package
 from gxsearch.results.package import Package
 from gxsearch.results.run_dir import RunDir
+from gxsearch.training.curves import default_clusters, divide
 from gxsearch.training.embedding import reconstruct
 
 PROVENANCE = "gxsearch"
@@ -46,7 +47,8 @@ def embeddings(
     that it lacks; uns["gxsearch"]["fe"] one JSON string that says where all this is from. With `data.orientation:
     genes` the AnnData is as the file is, and the rows are var: their columns and split, varm["fe"] the vectors,
     varm["X_pca"] the control; obsm["fe"] holds the vectors of samples, where the model has them. For `rvagene` var has
-    also ``rvagene_shift`` and ``rvagene_scale``, what its curve was moved and divided by, and the control is of curves.
+    also ``rvagene_cluster``, by k-means on the vectors, the largest first, and ``rvagene_shift`` and ``rvagene_scale``,
+    what each curve was moved and divided by; and the control is of curves.
 
     Args:
         table: the run's data if it is in memory; else it is prepared again and must be what the run was of.
@@ -61,7 +63,7 @@ def embeddings(
     vectors = found.embed_table(table, device=device) if vectors is None else vectors
     adata = _turned(table, found.name) if found.turned else AnnData(obs=_rows(table, found.name), var=_genes(table))
     _add(adata, found, vectors, table.obs_names)
-    x_ng = _add_scales(adata, found, table) if isinstance(found.view, SeriesView) else table.x_ng
+    x_ng = _add_series(adata, found, table, vectors) if isinstance(found.view, SeriesView) else table.x_ng
     _add_control(adata, x_ng, table.rows("train"), vectors.shape[1], turned=found.turned)
     h5ad.write(adata, run.embeddings)
     return adata
@@ -180,9 +182,11 @@ def _moments(x_ng: np.ndarray, names: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(moments, index=_index(names), dtype=np.float32)
 
 
-def _add_scales(adata: AnnData, found: Package, table: Table) -> np.ndarray:
-    """Add what each gene's curve was moved and divided by; return the scaled curves (n, t)."""
+def _add_series(adata: AnnData, found: Package, table: Table, vectors: np.ndarray) -> np.ndarray:
+    """Add each gene's cluster, and what its curve was moved and divided by; return the scaled curves (n, t)."""
     curves = found.view.curves(table)
+    clusters = divide(vectors, default_clusters(table.obs.get(found.data.label), vectors))
+    adata.var[f"{found.name}_cluster"] = pd.Categorical(clusters.cluster_n.astype(str).astype(object))
     adata.var[f"{found.name}_shift"], adata.var[f"{found.name}_scale"] = curves.shift_n, curves.scale_n
     return curves.x_nt
 

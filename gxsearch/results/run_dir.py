@@ -33,6 +33,7 @@ class RunDir:
         self.baselines = self.results / "baselines.json"
         self.scores = self.results / "scores.json"
         self.clusters = self.results / "clusters.csv"
+        self.curves = self.results / "curves"
         self.ablations = self.results / "ablations.json"
 
     @classmethod
