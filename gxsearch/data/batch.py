@@ -5,6 +5,7 @@ Axes, one lower-case letter each, in the order of the dimensions:
     n rows or examples    g genes            k latent        t times        f features
     l tokens              v vocabulary       p patch points  d space        c classes
     b batches             h hidden units     m tiles         i row in tile  j gene in tile
+    e edges or entries
 """
 
 from __future__ import annotations
@@ -29,6 +30,17 @@ class Batch:
         label: class of each example, int64, where the model is told classes; -1 where it is not known.
         group: index of the group (donor) of each example within the batch, int64, where examples come in groups.
         anchor: whether an example is an anchor of its group (a mixture) or one of its parts, bool.
+        library: total counts of each example over all genes, those that the model does not see too (n,).
+        constant: what no setting changes of each example's log-likelihood, sum_g log x! (n,).
+        flat: indices into the flattened `x` of values other than zero, int64, where it pays to know them.
+        covariate: category of each nuisance covariate (n, covariates), int64; -1 for one that training did not have.
+        chance: probability of each class (n, c); zeros where the class is not known.
+        known: share of examples, of this and all other batches of their part, whose class is known.
+        balance: weight of each example so that the mean over the part counts classes alike, whatever their sizes (n,).
+        node: features of the points (p, f) that the examples and their neighbors are.
+        at: places of the points (p, d).
+        edge: senders and receivers among the points (2, e), int64.
+        center: which point each example is, int64.
     """
 
     x: Tensor
@@ -40,3 +52,14 @@ class Batch:
     label: Tensor | None = None
     group: Tensor | None = None
     anchor: Tensor | None = None
+    library: Tensor | None = None
+    constant: Tensor | None = None
+    flat: Tensor | None = None
+    covariate: Tensor | None = None
+    chance: Tensor | None = None
+    known: float = 1.0
+    balance: Tensor | None = None
+    node: Tensor | None = None
+    at: Tensor | None = None
+    edge: Tensor | None = None
+    center: Tensor | None = None

@@ -27,6 +27,10 @@ class Dims:
         low, high: smallest and largest training value, in units of the table.
         n_classes: classes that the view tells the model; 0 where it tells none.
         n_groups: groups of training rows that have both an anchor and parts; 0 where rows come one by one.
+        covariates: categories of each nuisance covariate, in the order of the view.
+        n_rest: genes whose counts are in the rows' totals and that the model does not see.
+        n_features: features of a point of a graph; 0 where there is none.
+        n_hops: steps between neighbors that a batch holds all points for.
     """
 
     n_rows: int
@@ -35,6 +39,13 @@ class Dims:
     high: float = 1.0
     n_classes: int = 0
     n_groups: int = 0
+    covariates: tuple[int, ...] = ()
+    n_rest: int = 0
+    n_features: int = 0
+    n_hops: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "covariates", tuple(self.covariates))  # JSON gives a list
 
 
 class Examples(ABC):
@@ -133,6 +144,14 @@ class Hides(Protocol):
 
     def masked(self, table: Table, hidden_ng: np.ndarray | None, device: torch.device) -> Iterator[Batch]:
         """Yield all rows of the table in their order, with `Batch.hidden` set."""
+
+
+@runtime_checkable
+class ReadsNeighbors(Protocol):
+    """A view that shows a row together with others: its vector is right only where these are in the table."""
+
+    def sections(self, table: Table) -> np.ndarray:
+        """Return which rows read one another, as names (n,); rows of two names never do."""
 
 
 @runtime_checkable

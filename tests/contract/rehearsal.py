@@ -22,12 +22,14 @@ NOT_REPEATED = ("time/epoch_s", "data/values_per_s", "saved")
 def demo_table(name: str) -> Table:
     """Return the demo data of an architecture."""
     kind = registry.get(name)
-    return prepare(DataConfig(**kind.demo), where="demo", layout=kind.View.layout, allow_negative=True)
+    columns = kind.View.columns(kind.View.Config(**kind.demo.get("view", {})))
+    options = {"layout": kind.View.layout, "allow_negative": True, "extra_obs": columns}
+    return prepare(DataConfig(**kind.demo), where="demo", **options)
 
 
 def make_job(name: str, *, seed: int = 0, epochs: int = 4) -> Job:
-    """Return a job of an architecture's defaults."""
-    return Job(name, {}, {}, {}, epochs, seed, "val/loss", "min")
+    """Return a job of an architecture's defaults, on the view that its demo asks for."""
+    return Job(name, {}, {}, registry.get(name).demo.get("view", {}), epochs, seed, "val/loss", "min")
 
 
 def train(
