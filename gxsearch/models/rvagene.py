@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -54,6 +55,9 @@ class RVAgeneConfig(Config):
     bidirectional: bool = knob(False, doc="whether the encoder also reads backwards in time")
     decoder_input: Literal["zero", "z", "z_time"] = knob(
         "z_time", doc="what the decoder reads at each time: nothing (the paper's), the vector, or also sines of time"
+    )
+    skip: Literal["none", "pca"] = knob(
+        "none", doc="pca adds a linear path beside encoder and decoder, which starts it, and so the model, at PCA"
     )
     recon: Literal["mse", "smooth_l1", "gaussian"] = knob(
         "mse", doc="loss of a value: squared error, smooth L1, or Gaussian with a learnt standard deviation"
@@ -101,6 +105,8 @@ class RVAgene(GeneModel):
         self.decoder = recurrent(config.cell, n_in, h, layers)
         self.first = FirstStates(k, self.decoder)
         self.out = linear(h, 1)
+        self.skip_in = linear(dims.n_genes, k) if config.skip == "pca" else None
+        self.skip_out = linear(k, dims.n_genes) if config.skip == "pca" else None
         self.log_sigma = nn.Parameter(torch.zeros(())) if config.recon == "gaussian" else None
         self.register_buffer("time", torch.linspace(0, 1, dims.n_genes, dtype=torch.float64))
         self.register_buffer("residual", torch.ones(()))
@@ -136,12 +142,14 @@ class RVAgene(GeneModel):
     def encode(self, x_nt: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the codes (n, k) of scaled values; missing ones are filled in."""
         h_nh = last_state(self.encoder, x_nt.T.unsqueeze(2))
-        return self.mu(h_nh), self.log_var(h_nh).clamp(-10.0, 10.0)
+        mu_nk = self.mu(h_nh) if self.skip_in is None else self.mu(h_nh) + self.skip_in(x_nt)
+        return mu_nk, self.log_var(h_nh).clamp(-10.0, 10.0)
 
     def decode(self, z_nk: Tensor) -> Tensor:
         """Return the curves (n, t) of codes at the times of the training, scaled: a code has no mean and spread."""
         h_tnh, _ = self.decoder(self._inputs(z_nk, self.time), self.first(z_nk))
-        return self.out(h_tnh).squeeze(2).T
+        y_nt = self.out(h_tnh).squeeze(2).T
+        return y_nt if self.skip_out is None else y_nt + self.skip_out(z_nk)
 
     def curves(self, z_nk: Tensor, time_q: Tensor) -> Tensor:
         """Return the curves (n, q) of codes at any times, which are 0 at the first and 1 at the last of the training.
@@ -162,8 +170,10 @@ class RVAgene(GeneModel):
 
     @torch.no_grad()
     def start(self, table: Table, view: View) -> None:
-        """Take the times of the view, from 0 at the first to 1 at the last."""
+        """Take the times of the view, from 0 at the first to 1 at the last; start the linear path at PCA."""
         self.time.copy_(torch.from_numpy(view.timeline.unit(view.time_t)))
+        if self.config.skip == "pca":
+            self._start_at_pca(view.curves(table.take(table.rows("train"))).x_nt)
 
     @property
     def sigma(self) -> Tensor:
@@ -183,6 +193,25 @@ class RVAgene(GeneModel):
     def rhythm(cls, config: RVAgeneConfig) -> Rhythm:
         """Return the warm-up of beta."""
         return Rhythm(config.beta_warmup)
+
+    def _start_at_pca(self, x_nt: np.ndarray) -> None:
+        """Make the model PCA of the training genes, with components of unit variance; recurrent paths begin at 0."""
+        from sklearn.decomposition import PCA  # a second that only this start need pay
+
+        k = min(self.config.latent_dim, *x_nt.shape)
+        pca = PCA(k, random_state=0).fit(x_nt)
+        w_kt, sd_k = torch.from_numpy(pca.components_), torch.from_numpy(pca.singular_values_ / math.sqrt(len(x_nt)))
+        mean_t, sd_k = torch.from_numpy(pca.mean_), sd_k.clamp(min=1e-6)
+        for layer in (self.mu, self.out, self.log_var, self.skip_in, self.skip_out):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.skip_in.weight[:k] = w_kt / sd_k[:, None]
+        self.skip_in.bias[:k] = -(self.skip_in.weight[:k] @ mean_t)
+        self.skip_out.weight[:, :k] = w_kt.T * sd_k
+        self.skip_out.bias.copy_(mean_t)
+        # The posterior's variance that is best for squared errors: beta / (2 sd^2 + beta).
+        beta = max(self.config.beta, 1e-3)
+        self.log_var.bias[:k] = torch.log(beta / (2 * sd_k.square() + beta))
 
     def _inputs(self, z_nk: Tensor, time_t: Tensor) -> Tensor:
         """Return what the decoder reads (t, n, f)."""

@@ -307,3 +307,18 @@ def test_rows_are_held_out_as_genes(table):
     facts = prepare(DATA.model_copy(update={"split": Split(val=0.2, test=0.1)}), where="test").facts
 
     assert facts["split"] == {"train": 42, "val": 12, "test": 6}
+
+
+def test_a_model_with_a_linear_path_starts_at_pca(table):
+    view = SeriesView.fit(table, SeriesConfig())
+    model = RVAgene(RVAgeneConfig(latent_dim=2, skip="pca"), view.dims).eval()
+
+    model.start(table, view)
+
+    batch = next(iter(view.examples(table, CPU).validation()))
+    with torch.no_grad():
+        losses = model(batch, 1.0)
+        z_nk = model.embed(Batch(torch.from_numpy(view.curves(table.take(table.rows("train"))).x_nt)))
+    found = series_baselines(view, table, None, 2)["pca-2"]["val/mse"]
+    assert losses.terms["mse"].item() == pytest.approx(found, rel=1e-4)
+    np.testing.assert_allclose(np.cov(z_nk.T, bias=True), np.eye(2), atol=1e-3)
