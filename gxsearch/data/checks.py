@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 
-from gxsearch.data.columns import as_text, check_columns, check_coordinates, check_time, named_columns
+from gxsearch.data.columns import as_text, check_columns, check_coordinates, check_time, described, named_columns
 from gxsearch.data.findings import Findings, counted, shown
 from gxsearch.data.genes import check_genes
 from gxsearch.data.orient import check_orientation, of_features, of_rows, row_axis, row_frame
@@ -50,7 +50,7 @@ def check(
 
 def check_rows(adata: AnnData, config: DataConfig, found: Findings, *, extra: Iterable[str]) -> None:
     """Note what is wrong with the description of rows and features: columns, times, coordinates, and the split."""
-    frame = row_frame(adata, config)
+    frame, extra = described(row_frame(adata, config), adata, extra)
     check_columns(frame, named_columns(of_rows(config)), found, extra=extra, part=row_axis(config))
     check_columns(adata.obs, named_columns(of_features(config)), found)
     if config.time in adata.obs:

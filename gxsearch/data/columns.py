@@ -21,6 +21,23 @@ def named_columns(config: DataConfig) -> dict[str, str]:
     return {setting: name for setting, name in named.items() if name is not None}
 
 
+def described(frame: pd.DataFrame, adata: AnnData, extra: Iterable[str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the frame of the rows and what the model reads of it, with every ``prefix*`` resolved.
+
+    It stands for the columns that begin so or, where obsm has a matrix of that name, for its columns, which are then
+    added to a copy of the frame as ``prefix`` and their name or number. A prefix of nothing is left as it is.
+    """
+    names: list[str] = []
+    for name in extra:
+        prefix = name.removesuffix("*")
+        if name != prefix and prefix in adata.obsm and len(frame) == adata.n_obs:
+            values = pd.DataFrame(adata.obsm[prefix], index=frame.index).add_prefix(prefix)
+            frame = frame.join(values[[column for column in values if column not in frame]])
+        several = [str(column) for column in frame if str(column).startswith(prefix)] if name != prefix else []
+        names += several or [name]
+    return frame, tuple(dict.fromkeys(names))
+
+
 def check_columns(
     frame: pd.DataFrame, named: Mapping[str, str], found: Findings, *, extra: Iterable[str] = (), part: str = "obs"
 ) -> None:

@@ -13,7 +13,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from gxsearch.data.checks import check, check_new, check_split
-from gxsearch.data.columns import check_coordinates, check_time, read_columns
+from gxsearch.data.columns import check_coordinates, check_time, described, read_columns
 from gxsearch.data.findings import Findings, counted, shown
 from gxsearch.data.genes import choose_genes
 from gxsearch.data.orient import feature_noun, of_features, of_rows, row_frame, transposed, turned
@@ -63,7 +63,8 @@ def prepare(
     x_ng = check(adata, config, found, base=base, allow_negative=allow_negative, extra_obs=extra_obs)
     found.stop_if_faulty()
     names, var_names = _names(adata)
-    columns = read_columns(row_frame(adata, config), of_rows(config), extra_obs)
+    frame, extra_obs = described(row_frame(adata, config), adata, extra_obs)
+    columns = read_columns(frame, of_rows(config), extra_obs)
     coordinates = _coordinates(adata, config)
     blocks, grouped = tiled(config.split, columns, coordinates.get(config.spatial))
     part_n = np.zeros(len(names), dtype=np.int8) if turned(config) else split(names, blocks, grouped)
@@ -130,7 +131,8 @@ def like(
         check_time(adata.obs[config.time], found)
     found.stop_if_faulty()
     obs_names, var_names = _names(adata)
-    if "normalize" in config.transform and len(var_names) != facts["n_genes_before"]:
+    frame, extra_obs = described(row_frame(adata, config), adata, extra_obs)
+    if ("normalize" in config.transform or layout == "sparse") and len(var_names) != facts["n_genes_before"]:
         what = f"row totals are over {counted(len(var_names), 'gene')}, in training over {facts['n_genes_before']:,}"
         found.warn(what)
     new_facts = _facts(x_ng, adata, config, found) | {"normalize_target": facts["normalize_target"]}
@@ -145,7 +147,7 @@ def like(
         obs_names=obs_names,
         var_names=np.array(genes, dtype=str),
         part_n=np.full(len(obs_names), PARTS.index("test"), dtype=np.int8),
-        obs=read_columns(row_frame(adata, config), of_rows(config), extra_obs),
+        obs=read_columns(frame, of_rows(config), extra_obs),
         obsm=_coordinates(adata, config),
         var=read_columns(adata.obs, of_features(config)),
         facts=new_facts | {"n_obs": len(obs_names), "n_vars": len(genes), "warnings": found.warnings},

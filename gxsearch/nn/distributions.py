@@ -28,7 +28,12 @@ def zinb_log_prob(x: Tensor, log_mu: Tensor, log_theta: Tensor, logit: Tensor) -
 
 
 def nb_rows(
-    x_ng: Tensor, log_mu_ng: Tensor, log_theta: Tensor, logit_ng: Tensor | None = None, flat: Tensor | None = None
+    x_ng: Tensor,
+    log_mu_ng: Tensor,
+    log_theta: Tensor,
+    logit_ng: Tensor | None = None,
+    flat: Tensor | None = None,
+    weight_g: Tensor | None = None,
 ) -> Tensor:
     """Return the sum over genes of each row's log-probabilities (n,), without what no setting changes: -sum_g log x!.
 
@@ -37,11 +42,13 @@ def nb_rows(
         logit_ng: of the share of additional zeros; None is NB.
         flat: indices into the flattened x (n g) of the values other than zero; with them the terms that are nothing
             for a zero are worked out for these alone, which pays where most values are zeros.
+        weight_g: weight of each gene in the sum; None is 1.
     """
     d_ng, theta = log_mu_ng - log_theta, log_theta.exp()
     if flat is None:
         log_p_ng = x_ng * d_ng - (theta + x_ng) * F.softplus(d_ng) + log_rising(x_ng, theta)
-        return (log_p_ng if logit_ng is None else _inflated(log_p_ng, logit_ng, x_ng == 0)).sum(1)
+        log_p_ng = log_p_ng if logit_ng is None else _inflated(log_p_ng, logit_ng, x_ng == 0)
+        return log_p_ng.sum(1) if weight_g is None else log_p_ng @ weight_g
     zero_ng = -theta * F.softplus(d_ng)
     x, d, theta = (_at(flat, value, x_ng.shape) for value in (x_ng, d_ng, theta))
     more = log_rising(x, theta) - x * F.softplus(-d)  # log NB(x) - log NB(0)
@@ -49,7 +56,10 @@ def nb_rows(
         zero, logit = _at(flat, zero_ng, x_ng.shape), _at(flat, logit_ng, x_ng.shape)
         more = more + zero - logit - F.softplus(zero - logit)
         zero_ng = F.softplus(zero_ng - logit_ng) - F.softplus(-logit_ng)
-    return zero_ng.sum(1).index_add(0, torch.div(flat, x_ng.shape[1], rounding_mode="floor"), more)
+    row_n = torch.div(flat, x_ng.shape[1], rounding_mode="floor")
+    if weight_g is None:
+        return zero_ng.sum(1).index_add(0, row_n, more)
+    return (zero_ng @ weight_g).index_add(0, row_n, more * _at(flat, weight_g, x_ng.shape))
 
 
 def log_rising(x: Tensor, theta: Tensor) -> Tensor:

@@ -36,10 +36,16 @@ def activate(h: Tensor, activation: Activation) -> Tensor:
     return _in_place[activation](h)
 
 
-Smooth = Literal["elu", "relu", "gelu"]
+Smooth = Literal["elu", "relu", "gelu", "mish", "silu"]
 Norm = Literal["batch", "layer"]
 
-_modules: dict[str, type[nn.Module]] = {"elu": nn.ELU, "relu": nn.ReLU, "gelu": nn.GELU}
+_modules: dict[str, type[nn.Module]] = {
+    "elu": nn.ELU,
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "mish": nn.Mish,
+    "silu": nn.SiLU,
+}
 _norms: dict[str, type[nn.Module]] = {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm}
 
 
@@ -58,3 +64,24 @@ def linear(n_in: int, n_out: int, *, bias: bool = True) -> nn.Linear:
     if bias:
         nn.init.zeros_(layer.bias)
     return layer
+
+
+class Injected(nn.Module):
+    """`blocks` that read something besides (n, extra): with the first layer's input or, if `deep`, with every one's."""
+
+    def __init__(
+        self, widths: Sequence[int], extra: int, *, deep: bool, norm: Norm, activation: Smooth, dropout: float
+    ):
+        super().__init__()
+        more = [extra if deep or i == 0 else 0 for i in range(len(widths) - 1)]
+        look = {"norm": norm, "activation": activation, "dropout": dropout}
+        self.layers = nn.ModuleList(
+            blocks([a + m, b], **look) for (a, b), m in zip(pairwise(widths), more, strict=True)
+        )
+        self._reads = [m > 0 for m in more]
+
+    def forward(self, h: Tensor, extra: Tensor | None) -> Tensor:
+        """Return the last hidden units of rows (n, widths[0])."""
+        for layer, reads in zip(self.layers, self._reads, strict=True):
+            h = layer(torch.cat([h, extra], 1) if reads else h)
+        return h

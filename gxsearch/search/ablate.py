@@ -51,7 +51,7 @@ def ablate(
     best = leaderboard.best(run)
     before = spec.space.configs(best.params)
     after = _changed(spec, before, changes)
-    table = read_table(spec).dense()
+    table = read_table(spec)
     sizes, kind = dims(spec, table), registry.get(spec.model)
     objection = kind.objection(read_config(kind.Config, after["model"], "--set", "model"), sizes)
     if objection is not None:

@@ -23,7 +23,7 @@ from gxsearch.training.session import Bench, Job, session
 def search_here(spec: Spec, run: RunDir, table: Table, referee: Referee, tick: Callable[[], None]) -> None:
     """Run a referee's trials, each in turn, until all have ended."""
     runtime = LocalRuntime("cuda" if spec.resources.gpus else "cpu", threads=max(1, int(spec.resources.cpus)))
-    bench = Bench(table.dense(), runtime.device)
+    bench = Bench(table, runtime.device)
     for trial in referee.unfinished:
         train_one(spec, run, bench, runtime, referee, trial, tick)
     while (trial := referee.create()) is not None:

@@ -113,7 +113,7 @@ def _fit(trainer: TorchTrainer, failure: list[BaseException]) -> None:
 def _train_rank(given: dict[str, Any]) -> None:
     """Train as one rank of a Ray Train worker group."""
     place, config = given["place"], given["config"]
-    bench = Bench(ray.get(given["table"][0]).dense(), place.device)
+    bench = Bench(ray.get(given["table"][0]), place.device)
 
     def write(line: dict[str, Any]) -> bool:
         with open(given["history"], "a") as file:

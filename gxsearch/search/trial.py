@@ -94,7 +94,7 @@ class GxTrial(tune.Trainable):
     def _start(self) -> Stepper:
         job, folder = self._job, self._folder
         if self._bench is None:
-            self._bench = Bench(self._table.dense(), self._place.device)
+            self._bench = Bench(self._table, self._place.device)
         place = self._place
         if place.world_size > 1:
             place = replace(place, address=ray.util.get_node_ip_address(), port=_free_port())
@@ -117,7 +117,7 @@ class Peer:
     """A further rank of a trial; it lives as long as the trial's actor."""
 
     def __init__(self, table: Table, place: Place):
-        self._bench = Bench(table.dense(), place.device)
+        self._bench = Bench(table, place.device)
 
     def train(self, job: Job, place: Place, folder: str) -> None:
         """Train as one rank; stops when rank 0 does."""

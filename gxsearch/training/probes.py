@@ -23,7 +23,7 @@ class Probe:
         self.metric = metric
         self._label = table.facts["label"]
         train, val = (_some(table.rows(part)) for part in ("train", "val"))
-        self._table, self._n_train = table.dense().take(np.concatenate([train, val])), len(train)
+        self._table, self._n_train = table.take(np.concatenate([train, val])), len(train)
 
     @classmethod
     def of(cls, metric: str, table: Table) -> Probe | None:
