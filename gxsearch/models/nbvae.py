@@ -27,11 +27,11 @@ from gxsearch.data.table import Table
 from gxsearch.data.view import Dims
 from gxsearch.models.base import GeneModel, Losses, Rhythm, TrainConfig
 from gxsearch.models.registry import register
+from gxsearch.nn.adversary import Adversary
 from gxsearch.nn.distributions import nb_rows
 from gxsearch.nn.mlp import Injected, Norm, Smooth, linear
 from gxsearch.nn.posterior import Covariance, Gaussian, Posterior
 from gxsearch.nn.profile import one_profile
-from gxsearch.nn.reversal import reverse
 from gxsearch.nn.schedules import Schedule
 
 _LOG_THETA = (-8.0, 12.0)
@@ -114,7 +114,7 @@ class NBVAE(GeneModel):
         self.zeros = linear(wide[0], dims.n_genes) if config.likelihood == "zinb" else None
         self.classifier = linear(config.latent_dim, dims.n_classes) if dims.n_classes else None
         hides = config.adversary > 0 and n_codes > 0
-        self.adversary = nn.Sequential(linear(config.latent_dim, 64), nn.SiLU(), linear(64, n_codes)) if hides else None
+        self.adversary = Adversary(config.latent_dim, dims.covariates) if hides else None
         self.register_buffer("mix", torch.zeros(n_codes))  # share of each category among training rows
         self.register_buffer("gene_weight", torch.ones(dims.n_genes))
 
@@ -140,7 +140,7 @@ class NBVAE(GeneModel):
             found = self._judged(q.mu, batch, told_nc, rows)
             terms, weights = terms | found, weights | {"class_nll": self.config.alpha, "accuracy": 0.0}
         if self.adversary is not None:
-            terms["adversary"] = self._found_out(q.mu, batch.covariate, rows)
+            terms["adversary"] = self.adversary(q.mu, batch.covariate) / rows
             weights["adversary"] = self.config.adversary
         if self.training:
             return Losses(terms, weights)
@@ -297,12 +297,3 @@ class NBVAE(GeneModel):
         right = (logits.argmax(1) == chance.argmax(1)) * judged
         loss = -(chance * logits.log_softmax(1)).sum(1) * judged
         return {"class_nll": loss.sum() / (rows * share), "accuracy": right.sum() / (rows * share)}
-
-    def _found_out(self, mu: Tensor, covariate: Tensor, rows: Tensor | float) -> Tensor:
-        """Return the adversary's cross-entropy, a mean over covariates and cells."""
-        logits = self.adversary(reverse(mu)).split(list(self.dims.covariates), 1)
-        losses = [
-            F.cross_entropy(found, true, ignore_index=-1, reduction="sum")
-            for found, true in zip(logits, covariate.unbind(1), strict=True)
-        ]
-        return sum(losses) / (rows * len(losses))
