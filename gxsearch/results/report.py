@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from gxsearch.models import registry
-from gxsearch.results import ablations, evaluation, gallery, leaderboard, page, plots
+from gxsearch.results import ablations, curves, evaluation, gallery, leaderboard, page, plots
 from gxsearch.results.gallery import Easel
 from gxsearch.results.latent import latent
 from gxsearch.results.leaderboard import Objective
@@ -50,6 +50,7 @@ def write(run: RunDir, *, static: bool = False) -> Path:
         best=best,
         terms=gallery.terms(easel, run),
         latent=latent(easel, run, facts["spec"]["model"], facts["spec"]["data"]["label"]),
+        curves=curves.pictures(run),
         data=_data(facts["data"]),
         css=page.style("report.css"),
         scripts=page.scripts() if not static else None,

@@ -16,7 +16,7 @@ import gxsearch
 from gxsearch import api
 from gxsearch.cli import cli
 from gxsearch.data.sources import load
-from gxsearch.errors import DataError, SpecError
+from gxsearch.errors import DataError, RunError, SpecError
 from gxsearch.results import embed, leaderboard, report
 from gxsearch.results.package import load as load_model
 from gxsearch.results.package import of_run
@@ -73,7 +73,7 @@ def test_the_curves_of_clusters_and_held_out_genes_are_tables_and_a_picture(run)
     assert clusters.groupby("cluster")["genes"].first().sum() == 100 and len(clusters) == 6 * 20
     assert genes["gene"].nunique() == 12 and set(latent[latent["gene"].isin(genes["gene"])]["split"]) <= {"val", "test"}
     assert latent["cluster"].astype(str).tolist() == anndata.read_h5ad(run.embeddings).var["rvagene_cluster"].tolist()
-    assert (run.curves / "curves.png").stat().st_size > 20_000
+    assert all((run.curves / f"{name}.png").stat().st_size > 10_000 for name in ("clusters", "genes", "latent"))
 
 
 def test_new_samples_of_some_of_the_times_give_the_genes_vectors(run, tmp_path: Path):
@@ -183,5 +183,19 @@ def test_a_number_that_is_none_is_a_usage_error(run, tmp_path: Path):
     assert done.exit_code == 2 and "'1,x' is no list of numbers" in done.output
 
 
-def test_the_report_is_written(run):
-    assert report.write(run).stat().st_size > 10_000
+@pytest.mark.parametrize("static", [False, True])
+def test_the_report_shows_the_curves(run, static):
+    html = report.write(run, static=static).read_text()
+
+    assert "Curves over time" in html and "Colored by rvagene_cluster" in html
+    assert html.count("data:image/svg+xml") >= 3 and "Held-out genes: their values" in html
+
+
+def test_damaged_curves_are_told(run):
+    path = run.curves / "genes.csv"
+    text = path.read_text()
+    path.write_bytes(b"")
+
+    with pytest.raises(RunError, match="E631.*genes.csv.*cannot be read"):
+        report.write(run)
+    path.write_text(text)
