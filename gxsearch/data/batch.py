@@ -32,7 +32,7 @@ class Batch:
         anchor: whether an example is an anchor of its group (a mixture) or one of its parts, bool.
         library: total counts of each example over all genes, those that the model does not see too (n,).
         constant: what no setting changes of each example's log-likelihood, sum_g log x! (n,).
-        flat: indices into the flattened `x` of values other than zero, int64, where it pays to know them.
+        nonzero: row and gene of each value of `x` other than zero (2, m), int64, where it pays to know them.
         covariate: category of each nuisance covariate (n, covariates), int64; -1 for one that training did not have.
         chance: probability of each class (n, c); zeros where the class is not known.
         known: share of examples, of this and all other batches of their part, whose class is known.
@@ -54,7 +54,7 @@ class Batch:
     anchor: Tensor | None = None
     library: Tensor | None = None
     constant: Tensor | None = None
-    flat: Tensor | None = None
+    nonzero: Tensor | None = None
     covariate: Tensor | None = None
     chance: Tensor | None = None
     known: float = 1.0

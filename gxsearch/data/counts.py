@@ -201,9 +201,9 @@ class _Rows:
 
     def batch(self, rows: Tensor, total: Tensor | None = None, known: float = 1.0) -> Batch:
         rows = rows.to(self._device)
-        x_ng, flat = self._x(rows)
+        x_ng, nonzero = self._x(rows)
         told = {name: values.index_select(0, rows) for name, values in self._given.items()}
-        return Batch(x_ng, flat=flat, total=total, known=known, **told)
+        return Batch(x_ng, nonzero=nonzero, total=total, known=known, **told)
 
     def known(self, rows: Tensor) -> float:
         """Return the share of rows whose class is known; 1 without classes, or where none is."""

@@ -129,12 +129,12 @@ class NBVAE(GeneModel):
         q = self._encode(batch, codes_nc, told_nc)
         log_mu, log_theta, logit = self._decoded(q.draw(), codes_nc, batch.library)
         constant = 0.0 if batch.constant is None else batch.constant
-        nll = (constant - nb_rows(batch.x, log_mu, log_theta, logit, batch.flat)).sum() / rows
+        nll = (constant - nb_rows(batch.x, log_mu, log_theta, logit, batch.nonzero)).sum() / rows
         kl, genes = q.kl().sum() / rows, self.dims.n_genes
         terms = {"nll": nll / genes, "kl": kl, "elbo": (nll + kl).detach()}
         weights = {"nll": float(genes), "kl": self.config.beta * self._warmth(progress), "elbo": 0.0}
         if self.config.gene_weighting == "var_mean":
-            weighed = nb_rows(batch.x, log_mu, log_theta, logit, batch.flat, self.gene_weight)
+            weighed = nb_rows(batch.x, log_mu, log_theta, logit, batch.nonzero, self.gene_weight)
             terms["weighted_nll"], weights["weighted_nll"], weights["nll"] = -weighed.sum() / rows, 1.0, 0.0
         if self.classifier is not None:
             found = self._judged(q.mu, batch, told_nc, rows)
@@ -246,12 +246,13 @@ class NBVAE(GeneModel):
 
     def _encode(self, batch: Batch, codes_nc: Tensor | None, told_nc: Tensor | None) -> Gaussian:
         scale = self.dims.high / batch.library
-        if batch.flat is None:
+        if batch.nonzero is None:
             h = torch.log1p(batch.x * scale.unsqueeze(1))
         else:
-            value = batch.x.view(-1).index_select(0, batch.flat)
-            value = torch.log1p(value * scale[torch.div(batch.flat, batch.x.shape[1], rounding_mode="floor")])
-            h = torch.zeros_like(batch.x).view(-1).index_copy_(0, batch.flat, value).view_as(batch.x)
+            row, place = batch.nonzero[0], batch.nonzero[0] * batch.x.shape[1] + batch.nonzero[1]
+            value = torch.log1p(batch.x.view(-1).index_select(0, place) * scale.index_select(0, row))
+            h = torch.zeros_like(batch.x)
+            h.view(-1).index_copy_(0, place, value)
         extra = [codes_nc] if self.config.encode_covariates and codes_nc is not None else []
         extra += [told_nc] if told_nc is not None else []
         return self.posterior(self.encoder(h, torch.cat(extra, 1) if extra else None))

@@ -58,7 +58,7 @@ def test_the_form_for_sparse_rows_gives_the_values_and_gradients_of_the_plain_on
     x = torch.poisson(log_mu.detach().exp(), generator=generator)
     x[3] = 0
     wanted = [value for value in (log_mu, log_theta, logit) if value is not None]
-    plain, sparse = (nb_rows(x, log_mu, log_theta, logit, flat) for flat in (None, x.reshape(-1).nonzero()[:, 0]))
+    plain, sparse = (nb_rows(x, log_mu, log_theta, logit, places) for places in (None, x.nonzero().T))
     single = nb_log_prob(x, log_mu, log_theta) if logit is None else zinb_log_prob(x, log_mu, log_theta, logit)
     assert torch.allclose(plain, single.sum(1) + torch.lgamma(x + 1).sum(1))
     assert torch.allclose(plain, sparse)
@@ -70,3 +70,12 @@ def test_the_gradient_is_that_of_the_formula_checked_numerically():
     values = [torch.tensor([0.3, 1.2], dtype=torch.float64, requires_grad=True) for _ in range(3)]
     x = torch.tensor([0.0, 4.0], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda m, t, p: zinb_log_prob(x, m, t, p), values)
+
+
+@pytest.mark.parametrize("theta", [1e-3, 1.0, 30.0, 1e5])
+def test_the_slope_of_the_rising_factorial_is_that_of_lgamma(theta):
+    x = torch.tensor([0.0, 1.0, 3.0, 50.0, 2000.0])
+    single, double = (torch.full_like(x, theta).to(d).requires_grad_() for d in (torch.float32, torch.float64))
+    log_rising(x, single).sum().backward()
+    log_rising(x.double(), double).sum().backward()
+    assert torch.allclose(single.grad.double(), double.grad, rtol=1e-4, atol=1e-6)
