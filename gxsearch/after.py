@@ -29,19 +29,26 @@ def ablate(
 
 
 def embed(
-    source: str | Path, data: str | Path, out: str | Path | None = None, *, recon: bool = False, force: bool = False
+    source: str | Path,
+    data: str | Path,
+    out: str | Path | None = None,
+    *,
+    recon: bool = False,
+    as_batch: Sequence[str] = (),
+    force: bool = False,
 ) -> Any:
     """Add the vectors of a run's best model, or of an exported one, to a data set; return it and write it.
 
     The file is `out`, or ``<name of the data>_<model>.h5ad`` in the working folder; one that exists is replaced only
-    with `force`.
+    with `force`. Values (`recon`) of a model of counts are those under the batches that `as_batch` names.
 
     Raises:
         DataError: when the data cannot be read, lack genes of the model, or the file exists.
     """
     from gxsearch.results.embed import embed_new
 
-    return embed_new(source, data, embedded_path(source, data) if out is None else out, recon=recon, force=force)
+    out = embedded_path(source, data) if out is None else out
+    return embed_new(source, data, out, recon=recon, as_batch=as_batch, force=force)
 
 
 def embedded_path(source: str | Path, data: str | Path) -> Path:

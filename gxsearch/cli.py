@@ -149,13 +149,14 @@ def best(run: str, form: str) -> None:
 @click.argument("data")
 @click.option("-o", "--out", metavar="OUT.h5ad", help="Where to write; by default <data>_<model>.h5ad, here.")
 @click.option("--recon", is_flag=True, help="Add the reconstructed values as a layer.")
+@click.option("--as-batch", multiple=True, metavar="NAME", help="Of counts: --recon as if all rows were of this batch.")
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
-def embed(source: str, data: str, out: str | None, recon: bool, force: bool) -> None:
+def embed(source: str, data: str, out: str | None, recon: bool, as_batch: tuple[str, ...], force: bool) -> None:
     """Add vectors of new samples to an AnnData."""
     from gxsearch import api
 
     out = out or str(api.embedded_path(source, data))
-    adata = api.embed(source, data, out, recon=recon, force=force)
+    adata = api.embed(source, data, out, recon=recon, as_batch=as_batch, force=force)
     known = adata.uns["gxsearch"]
     added = [f"obsm['{key}'] {adata.obsm[key].shape}" for key in adata.obsm if key.removeprefix("X_") in known]
     added += [f"varm['{key}'] {adata.varm[key].shape}" for key in adata.varm if key in known]

@@ -149,11 +149,12 @@ class CountsView(View):
         """Put the rows on a device."""
         return CountsExamples(self, table, device)
 
-    def cut(self, table: Table, device: torch.device) -> Iterator[Batch]:
-        """Yield all rows of the table in their order; classes are not told."""
-        rows = _Rows(self, table, device, told=False)
-        for part in rows.pieces(torch.arange(table.n_obs)):
-            yield rows.batch(part)
+    def cut(self, table: Table, device: torch.device, *, told: bool = False) -> Iterator[Batch]:
+        """Yield all rows of the table in their order; classes are `told` only to be judged by."""
+        rows, order = _Rows(self, table, device, told=told), torch.arange(table.n_obs)
+        known = rows.known(order)
+        for part in rows.pieces(order):
+            yield rows.batch(part, torch.tensor(float(len(part)), device=device), known)
 
 
 class CountsExamples(Examples):

@@ -92,6 +92,7 @@ class NBVAE(GeneModel):
     Config = NBVAEConfig
     Train = NBVAETrain
     View = CountsView
+    class_metrics = {"accuracy": "max"}
     metrics = {"elbo": "min", "nll": "min", "r2": "max", "active_units": "max", "loss": "min"}
     reference = "scVI: Lopez et al. 2018; scavenger (negative-binomial VAE with full covariance)"
     demo = {"path": "sim_counts?n=150&g=80", "label": "cell_type", "batch": ["batch"]}
@@ -150,20 +151,20 @@ class NBVAE(GeneModel):
 
     def embed(self, batch: Batch) -> Tensor:
         """Return the mean codes (n, k); classes are not read."""
-        told_nc = self._nothing_told(batch) if self.config.label_input else None
+        told_nc = batch.x.new_zeros(len(batch.x), self.dims.n_classes) if self.config.label_input else None
         return self._encode(batch, self.one_hot(batch.covariate), told_nc).mu
 
     def decode(self, z_nk: Tensor) -> Tensor:
         """Return counts (n, g) expected of codes at the median total, under the average batch."""
         return self.expression(z_nk, None)
 
-    def expression(self, z_nk: Tensor, covariate: Tensor | None) -> Tensor:
+    def expression(self, z_nk: Tensor, codes_nc: Tensor | None) -> Tensor:
         """Return counts (n, g) expected of codes at the median total.
 
         Args:
-            covariate: category of each covariate (n, covariates); None for the mix of the training rows.
+            codes_nc: share of each category of the covariates (n, categories); None for the mix of the training rows.
         """
-        codes_nc = self.mix.expand(len(z_nk), -1) if covariate is None else self.one_hot(covariate)
+        codes_nc = self.mix.expand(len(z_nk), -1) if codes_nc is None else codes_nc
         library = torch.full((len(z_nk),), self.dims.high, device=z_nk.device)
         log_mu, _, logit = self._decoded(z_nk, codes_nc, library)
         return log_mu.exp() if logit is None else log_mu.exp() * torch.sigmoid(-logit)
@@ -282,12 +283,9 @@ class NBVAE(GeneModel):
         if not self.config.label_input:
             return None
         if not self.training or batch.chance is None:
-            return self._nothing_told(batch)
+            return batch.x.new_zeros(len(batch.x), self.dims.n_classes)
         kept = torch.rand(len(batch.x), 1, device=batch.x.device) >= self.config.label_drop
         return batch.chance * kept
-
-    def _nothing_told(self, batch: Batch) -> Tensor:
-        return batch.x.new_zeros(len(batch.x), self.dims.n_classes)
 
     def _judged(self, mu: Tensor, batch: Batch, told_nc: Tensor | None, rows: Tensor | float) -> dict[str, Tensor]:
         """Return cross-entropy and accuracy over the cells whose class is known and was not read, means of those."""

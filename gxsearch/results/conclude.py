@@ -7,14 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gxsearch.data.counts import CountsView
+from gxsearch.data.graph import GraphView
 from gxsearch.data.series import SeriesView
 from gxsearch.data.table import Table
+from gxsearch.data.view import View
 from gxsearch.results import curves, embed, evaluation, export, leaderboard, report
 from gxsearch.results.package import of_run
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.training.baselines import baselines, test_scores
+from gxsearch.training.count_baselines import count_baselines, count_scores
 from gxsearch.training.curves import default_clusters
 from gxsearch.training.series_baselines import series_baselines, series_scores
+from gxsearch.training.spatial_baselines import spatial_baselines, spatial_scores
 
 
 def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda text: None) -> None:
@@ -23,16 +28,17 @@ def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda t
     Raises:
         RunFailed: when no trial has a finite value of the objective.
     """
-    table = table.dense()
     say("baselines and test rows")
     best = of_run(run)
+    table = table if best.view.layout == "sparse" else table.dense()
     label = run.facts()["spec"]["data"]["label"]
     z_nk = best.embed_table(table)
     metric = run.facts()["spec"]["objective"]["metric"]
     series = isinstance(best.view, SeriesView)
-    rows = (series_baselines if series else baselines)(best.view, table, label, z_nk.shape[1], metric)
+    classical, own = _measures(best.view)
+    rows = classical(best.view, table, label, z_nk.shape[1], metric)
     _write(run.baselines, [{"name": name, **row} for name, row in rows.items()])
-    _write(run.scores, (series_scores if series else test_scores)(best.model, best.view, table, label, z_nk))
+    _write(run.scores, own(best.model, best.view, table, label, z_nk))
     leaderboard.write(run)
     say("best model and embeddings")
     export.export(run)
@@ -45,6 +51,17 @@ def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda t
     evaluation.write_clusters(run, adata, best.name, label)
     say("report")
     report.write(run)
+
+
+def _measures(view: View) -> tuple[Callable[..., dict], Callable[..., dict]]:
+    """Return what measures classical methods, and what the model, on the rows of a view."""
+    if isinstance(view, SeriesView):
+        return series_baselines, series_scores
+    if isinstance(view, CountsView):
+        return count_baselines, count_scores
+    if isinstance(view, GraphView):
+        return spatial_baselines, spatial_scores
+    return baselines, test_scores
 
 
 def _write(path: Path, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -11,17 +12,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from scipy import sparse
 from sklearn.decomposition import PCA
 
 from gxsearch.config import read as read_config
 from gxsearch.data import h5ad
+from gxsearch.data.counts import CountsView
 from gxsearch.data.ensembl import partners
 from gxsearch.data.series import SeriesView
 from gxsearch.data.table import PARTS, Table
+from gxsearch.data.values import Matrix
 from gxsearch.errors import DataError
 from gxsearch.models import registry
 from gxsearch.models.base import Decodes, EmbedsGenes
+from gxsearch.results import counts as count_outputs
 from gxsearch.results import package
+from gxsearch.results.first import joined
 from gxsearch.results.package import Package
 from gxsearch.results.run_dir import RunDir
 from gxsearch.training.curves import default_clusters, divide
@@ -43,12 +49,12 @@ def embeddings(
 
     The AnnData has no X. For the model `fe`: obs has the columns that the spec names and ``fe_split``; var has
     ``mean`` and ``variance`` over training rows; obsm["X_fe"] the vectors, float32; obsm["X_pca"] as many principal
-    components of the training rows, as a control; varm["fe"] gene vectors, where the model has them, NaN for genes
-    that it lacks; uns["gxsearch"]["fe"] one JSON string that says where all this is from. With `data.orientation:
+    components of the training rows, as a control (of log counts, where the model reads counts); varm["fe"] gene
+    vectors, where the model has them, NaN for genes that it lacks; uns["gxsearch"]["fe"] one JSON string that says where all this is from. With `data.orientation:
     genes` the AnnData is as the file is, and the rows are var: their columns and split, varm["fe"] the vectors,
     varm["X_pca"] the control; obsm["fe"] holds the vectors of samples, where the model has them. For `rvagene` var has
     also ``rvagene_cluster``, by k-means on the vectors, the largest first, and ``rvagene_shift`` and ``rvagene_scale``,
-    what each curve was moved and divided by; and the control is of curves.
+    what each curve was moved and divided by; and the control is of curves. For `nbvae` see `results.counts.add`.
 
     Args:
         table: the run's data if it is in memory; else it is prepared again and must be what the run was of.
@@ -59,11 +65,16 @@ def embeddings(
         RunError: when the trial or its checkpoint is missing or damaged.
     """
     found = package.of_run(run, number)
-    table = (table if table is not None else again(run)).dense()
+    table = table if table is not None else again(run)
+    counts = isinstance(found.view, CountsView)
+    table = table if counts else table.dense()
     vectors = found.embed_table(table, device=device) if vectors is None else vectors
     adata = _turned(table, found.name) if found.turned else AnnData(obs=_rows(table, found.name), var=_genes(table))
     _add(adata, found, vectors, table.obs_names)
     x_ng = _add_series(adata, found, table, vectors) if isinstance(found.view, SeriesView) else table.x_ng
+    if counts:
+        count_outputs.add(adata, found, table, vectors)
+        x_ng = found.view.logged(table)
     _add_control(adata, x_ng, table.rows("train"), vectors.shape[1], turned=found.turned)
     h5ad.write(adata, run.embeddings)
     return adata
@@ -75,13 +86,15 @@ def embed_new(
     out: str | Path,
     *,
     recon: bool = False,
+    as_batch: Sequence[str] = (),
     force: bool = False,
     device: str = "cpu",
 ) -> AnnData:
     """Add vectors of a run's best model, or of an exported one, to a data set and write it to `out` (.h5ad).
 
     Everything that the data set has is kept. With `recon`, layers["fe_recon"] holds the model's values (n, g) in
-    units of the transformed data, NaN for genes that it lacks. A file that exists is replaced only with `force`.
+    units of the transformed data, NaN for genes that it lacks; of counts, those expected at the median total, under
+    the batches that `as_batch` chooses or the training's mix of them. A file that exists is replaced only with `force`.
 
     Raises:
         DataError: when the data cannot be read or lacks genes, the model gives no values (`recon`), or `out` exists.
@@ -91,6 +104,12 @@ def embed_new(
     from gxsearch.data.sources import load
 
     found = package.open_package(source)
+    counts = isinstance(found.view, CountsView)
+    if as_batch and not (recon and counts):
+        what = "a batch is chosen for the values of --recon, by a model of counts"
+        raise DataError.one("E451", "--as-batch", what, "leave it out")
+    if counts:
+        count_outputs.chosen(found.view, found.model.mix, as_batch)  # a wrong name is told before the data are read
     if recon and not isinstance(found.model, Decodes):
         raise DataError.one("E451", str(source), f"{found.name} gives no expression values", "leave out --recon")
     h5ad.check_out(Path(out), force=force)
@@ -98,10 +117,10 @@ def embed_new(
     table = found.read(adata)
     vectors = found.embed_table(table, device=device)
     _add(adata, found, vectors, table.obs_names)
+    if counts:
+        count_outputs.add(adata, found, table, vectors)
     if recon:
-        series = isinstance(found.view, SeriesView)
-        values_ng = _recon_series(found, table, vectors) if series else _recon(adata, found, vectors)
-        adata.layers[f"{found.name}_recon"] = values_ng
+        adata.layers[f"{found.name}_recon"] = _values(adata, found, table, vectors, as_batch)
     h5ad.write(adata, Path(out))
     return adata
 
@@ -125,7 +144,7 @@ def again(run: RunDir) -> Table:
     if before != now:
         what = f"the data has changed since the search: sha256 {now[:12]}, was {before[:12]}"
         raise DataError.one("E452", spec["data"]["path"], what, "restore the file, or gxsearch embed RUN NEW.h5ad")
-    return table
+    return joined(run, table)
 
 
 def provenance(found: Package) -> str:
@@ -176,7 +195,11 @@ def _genes(table: Table) -> pd.DataFrame:
     return _moments(table.x_ng[table.rows("train")], table.var_names)
 
 
-def _moments(x_ng: np.ndarray, names: np.ndarray) -> pd.DataFrame:
+def _moments(x_ng: Matrix, names: np.ndarray) -> pd.DataFrame:
+    if sparse.issparse(x_ng):
+        mean_g, square_g = (np.asarray(x.mean(0, dtype=np.float64)).ravel() for x in (x_ng, x_ng.power(2)))
+        moments = {"mean": mean_g, "variance": square_g - mean_g**2}
+        return pd.DataFrame(moments, index=_index(names), dtype=np.float32)
     known_ng = np.ma.masked_invalid(x_ng)
     moments = {"mean": known_ng.mean(0, dtype=np.float64), "variance": known_ng.var(0, dtype=np.float64)}
     return pd.DataFrame(moments, index=_index(names), dtype=np.float32)
@@ -204,6 +227,13 @@ def _placed(vectors: np.ndarray, names: np.ndarray, wanted: pd.Index) -> np.ndar
     placed = vectors[place].astype(np.float32)
     placed[place < 0] = np.nan
     return placed
+
+
+def _values(adata: AnnData, found: Package, table: Table, vectors: np.ndarray, as_batch: Sequence[str]) -> np.ndarray:
+    if isinstance(found.view, CountsView):
+        return count_outputs.recon(adata, found, vectors, as_batch)
+    series = isinstance(found.view, SeriesView)
+    return _recon_series(found, table, vectors) if series else _recon(adata, found, vectors)
 
 
 def _recon_series(found: Package, table: Table, vectors: np.ndarray) -> np.ndarray:

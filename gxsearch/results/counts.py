@@ -1,0 +1,79 @@
+"""Counts: what a model of counts adds to an AnnData besides vectors: totals, dispersions, classes, expression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from anndata import AnnData
+
+from gxsearch.data.counts import CountsView
+from gxsearch.data.ensembl import partners
+from gxsearch.data.table import Table
+from gxsearch.errors import SpecError, did_you_mean
+from gxsearch.results.package import Package
+from gxsearch.training.count_baselines import expressions
+
+
+def add(adata: AnnData, found: Package, table: Table, vectors: np.ndarray) -> None:
+    """Add what the model `nbvae` tells of the rows and genes of a table.
+
+    obs["nbvae_library"], the totals; var["nbvae_dispersion"], theta of each gene, NaN for those that it lacks; and with
+    a classifier obs["nbvae_prediction"], obsm["nbvae_probabilities"] and their classes, uns["nbvae_classes"].
+    """
+    name, view, model = found.name, found.view, found.model
+    adata.obs[f"{name}_library"] = view.totals(table)
+    adata.var[f"{name}_dispersion"] = _placed(model.dispersion(), found.genes, adata)
+    if not view.classes:
+        return
+    with torch.no_grad():
+        chance_nc = model.classify(torch.from_numpy(vectors).to(next(model.parameters()).device)).cpu().numpy()
+    classes = np.array(view.classes, dtype=object)
+    adata.obs[f"{name}_prediction"] = pd.Categorical(classes[chance_nc.argmax(1)], categories=classes)
+    adata.obsm[f"{name}_probabilities"] = chance_nc
+    adata.uns[f"{name}_classes"] = classes
+
+
+def recon(adata: AnnData, found: Package, vectors: np.ndarray, as_batch: Sequence[str] = ()) -> np.ndarray:
+    """Return the expression of all rows (n, genes of `adata`) at the median total, NaN for genes the model lacks.
+
+    It is that under the chosen batches, or under the mix of the training rows, and so without the rows' own.
+
+    Raises:
+        SpecError: when a batch is none of the training's.
+    """
+    codes = chosen(found.view, found.model.mix, as_batch)
+    return np.ascontiguousarray(_placed(expressions(found.model, vectors, codes).T, found.genes, adata).T)
+
+
+def chosen(view: CountsView, mix_c: torch.Tensor, names: Sequence[str]) -> torch.Tensor | None:
+    """Return the share of each category (c,): one-hot for the covariates that `names` choose, else those of `mix_c`.
+
+    A name is a category, or ``column=category`` where several covariates have one of that name.
+
+    Raises:
+        SpecError: E304 when no covariate has the category, or several have it.
+    """
+    if not view.categories and not names:
+        return None
+    parts = dict(zip(view.categories, mix_c.split(list(view.dims.covariates)), strict=True))
+    for name in names:
+        fits = [(c, k) for c, known in view.categories.items() for k in known if name in (k, f"{c}={k}")]
+        if len(fits) != 1:
+            known = [f"{c}={k}" if fits else k for c, ks in view.categories.items() for k in ks]
+            what = f"'{name}' is a category of {len(fits)} covariates of the training"
+            raise SpecError.one("E304", "--as-batch", what, did_you_mean(name, known))
+        column, category = fits[0]
+        parts[column] = torch.zeros_like(parts[column])
+        parts[column][view.categories[column].index(category)] = 1.0
+    return torch.cat(list(parts.values()))
+
+
+def _placed(values: np.ndarray, genes: np.ndarray, adata: AnnData) -> np.ndarray:
+    """Return values (g, ...) in the order of an AnnData's genes; NaN where the model has none."""
+    place = np.array(partners(adata.var_names.astype(str).tolist(), genes.tolist()))
+    placed = values[place].astype(np.float32)
+    placed[place < 0] = np.nan
+    return placed
