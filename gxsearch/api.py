@@ -79,6 +79,10 @@ def tune(
     from gxsearch.search.launch import connected, local_resources, slots
 
     spec.check_corners()
+    if spec.first is not None:
+        from gxsearch.search.stages import first_spec
+
+        first_spec(spec)  # says what is wrong with its file
     folder = Path(out) / (name or f"{spec.name}-{datetime.now():%m%d-%H%M%S}")
     refuse_existing(folder)  # before Ray is started: it is quick to tell
     if address == LOCAL:
@@ -89,8 +93,9 @@ def tune(
 
     with connected(address, spec.resources) as fit, begin(spec, table, fit, folder) as opened:
         say(f"{folder}   {fit} trials at once   {spec.data.path}: {table.n_obs} x {table.n_vars}")
+        _first(opened, lambda stage: _search(stage, quiet), say)
         _search(opened, quiet)
-    return _concluded(opened.run, table, say)
+    return _concluded(opened.run, opened.table, say)
 
 
 def resume(
@@ -113,11 +118,13 @@ def resume(
 
     with reopen(RunDir.open(run), budget or {}) as opened:
         if opened.referee.done:
+            _first(opened, lambda stage: _search(stage, quiet), say)
             opened.close("done")
         else:
             # how many trials run at once was settled when the search began; fewer CPUs make it slower, not different
             resources = opened.spec.resources.model_copy(update={"concurrent": "auto"})
             with connected(address, resources):
+                _first(opened, lambda stage: _search(stage, quiet), say)
                 _search(opened, quiet)
     return _concluded(opened.run, opened.table, say)
 
@@ -146,17 +153,22 @@ def train(
     spec = single(spec, trial, workers)
     table = read_table(spec)
     folder = Path(out) / (name or f"{spec.name}-train-{datetime.now():%m%d-%H%M%S}")
-    with begin(spec, table, 1, folder) as opened:
-        say(f"{folder}   {spec.data.path}: {table.n_obs} x {table.n_vars}")
+
+    def run_here(opened: Any) -> None:
         with Progress(opened.referee, Deadline(None), quiet=quiet) as progress:
-            if workers == 1:
-                search_here(spec, opened.run, table, opened.referee, progress.tick)
+            if workers == 1 or opened.spec.model != spec.model:
+                search_here(opened.spec, opened.run, opened.table, opened.referee, progress.tick)
             else:
                 from gxsearch.search.refit import search_under_trainer
 
-                search_under_trainer(spec, opened.run, table, opened.referee, progress.tick)
+                search_under_trainer(opened.spec, opened.run, opened.table, opened.referee, progress.tick)
         opened.close("done")
-    return _concluded(opened.run, table, say)
+
+    with begin(spec, table, 1, folder) as opened:
+        say(f"{folder}   {spec.data.path}: {table.n_obs} x {table.n_vars}")
+        _first(opened, run_here, say, lambda first: single(first, None, 1))
+        run_here(opened)
+    return _concluded(opened.run, opened.table, say)
 
 
 def pseudobulk(
@@ -196,6 +208,24 @@ def pseudobulk(
     if out is not None:
         h5ad.write(made, Path(out))
     return made
+
+
+def _first(
+    opened: Any,
+    search: Callable[[Any], None],
+    say: Callable[[str], None],
+    narrow: Callable[[Spec], Spec] = lambda spec: spec,
+) -> None:
+    """Run the search that the spec's `first` names, if it names one and that has not ended yet."""
+    if opened.spec.first is None:
+        return
+    from gxsearch.search.stages import run_first
+
+    try:
+        run_first(opened, search, lambda run, table: _concluded(run, table, say), narrow)
+    except Interrupted as stopped:
+        opened.close("interrupted")
+        raise Interrupted(opened.run, stopped.exit_code - 128) from None
 
 
 def _search(opened: Any, quiet: bool) -> None:

@@ -47,7 +47,7 @@ class GraphConfig(Config):
     components: int = knob(30, doc="number of principal components", low=1, high=1000)
     center: Literal["section", "all"] = knob("section", doc="what mean is taken off the features: each section's own")
     classes: str | None = knob(None, doc="obs column whose classes the model is told in training; '' is not known")
-    unknown: list[str] = knob([], doc="names in that column that also mean: not known")
+    unlabeled: str | None = knob(None, doc="the class in `classes` that stands for not known, such as unknown")
     hide: float = knob(0.2, doc="share of the held-out spots that validation hides at a time", above=0.0, high=1.0)
     hops: int = knob(3, doc="steps between neighbors that batches reach; the most rounds a model may have", low=1)
     patch: int = knob(64, doc="most spots of a patch; spots of one patch lie side by side and share a batch", low=1)
@@ -268,7 +268,7 @@ def _places(table: Table) -> np.ndarray:
 def _classes(table: Table, config: GraphConfig, train: np.ndarray) -> list[str]:
     if config.classes is None:
         return []
-    return sorted(set(table.obs[config.classes].astype(str)[train].tolist()) - {"", *config.unknown})
+    return sorted(set(table.obs[config.classes].astype(str)[train].tolist()) - {"", config.unlabeled})
 
 
 def _faults(table: Table, config: GraphConfig) -> list[Fault]:

@@ -148,7 +148,7 @@ def like(
         var_names=np.array(genes, dtype=str),
         part_n=np.full(len(obs_names), PARTS.index("test"), dtype=np.int8),
         obs=read_columns(frame, of_rows(config), extra_obs),
-        obsm=_coordinates(adata, config),
+        obsm=_coordinates(adata, config) | _first_vectors(adata, facts),
         var=read_columns(adata.obs, of_features(config)),
         facts=new_facts | {"n_obs": len(obs_names), "n_vars": len(genes), "warnings": found.warnings},
         total_n=total_n,
@@ -215,6 +215,12 @@ def _laid_out(x_ng: Matrix, layout: Layout, where: str) -> Matrix:
         what = f"{x_ng.shape[0]:,} x {x_ng.shape[1]:,} dense values need {need / 2**30:.1f} GiB of {have / 2**30:.1f}"
         raise ResourceError.one("E510", where, what, "keep fewer genes with data.genes.top_variable")
     return np.ascontiguousarray(x_ng.toarray())
+
+
+def _first_vectors(adata: AnnData, facts: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Return the vectors that the model of an earlier search gave new rows, where the training read such."""
+    key = f"X_{facts.get('first')}"
+    return {"first": np.asarray(adata.obsm[key], dtype=np.float32)} if key in adata.obsm else {}
 
 
 def _coordinates(adata: AnnData, config: DataConfig) -> dict[str, np.ndarray]:

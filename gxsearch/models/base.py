@@ -109,6 +109,8 @@ class GeneModel(nn.Module, ABC):
     View: ClassVar[type[View]]
     metrics: ClassVar[dict[str, Literal["min", "max"]]]
     """Validation measures of its own that an objective may name, without the prefix ``val/``."""
+    class_metrics: ClassVar[dict[str, Literal["min", "max"]]] = {}
+    """Further ones, which there are only where the model is told classes (`data.view.classes`)."""
     reference: ClassVar[str]
     """The paper, in one line."""
     demo: ClassVar[dict[str, Any]]

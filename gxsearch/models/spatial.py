@@ -1,12 +1,13 @@
 """Equivariant network over neighboring spots: finds a hidden spot from its neighbors, and names regions.
 
-    h^0_i = W f_i, or a learnt vector where spot i is hidden      h = EGNN(h^0, x, neighbors)
-    counts_ig ~ NB( l_i softmax(V LN(h_i) + b)_g, theta_g )       region_i ~ softmax(U LN(h_i))
+    h^0_i = W f_i, or a learnt vector where spot i is hidden      h = LN(EGNN(h^0, x, neighbors)) + A f_i + B mean_j f_j
+    counts_ig ~ NB( l_i softmax(V h_i + b)_g, theta_g )           region_i ~ softmax(U h_i)
     loss = w_nll mean_hidden( -log NB / G )  +  w_label mean_told( -log p(region) ), with all classes alike
 
-f are features of a spot, x its place in units of the distance between neighbors, l its total over G genes. As h does
-not change when a section is turned, mirrored or moved, neither do its vectors. Network: Satorras, Hoogeboom, Welling
-2021; hidden spots after masked modeling; NB as in Lopez et al. 2018.
+A and B are a linear path, in which hidden spots show nothing; it alone can do what logistic regression on a spot and
+the mean of its neighbors does. f are features of a spot, x its place in units of the distance between neighbors, l its
+total over G genes. As h does not change when a section is turned, mirrored or moved, neither do its vectors. Network:
+Satorras, Hoogeboom, Welling 2021; hidden spots after masked modeling; NB as in Lopez et al. 2018.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class SpatialConfig(Config):
     dim: int = knob(64, doc="length of a spot's vector, and width of all layers", low=2, high=4096)
     depth: int = knob(2, doc="rounds of messages; a spot sees neighbors that many steps away", low=1, high=16)
     rbf: int = knob(8, doc="Gaussians of the distance beside its square; 0 leaves them out", low=0, high=256)
+    skip: bool = knob(True, doc="a linear path from a spot and the mean of its neighbors, beside the network")
     update_coords: bool = knob(False, doc="let messages move the spots, equivariantly")
     dropout: float = knob(0.1, doc="share of hidden units dropped in training", low=0.0, below=1.0)
     mask_frac: float = knob(0.25, doc="share of spots whose features are hidden in training", above=0.0, below=1.0)
@@ -79,6 +81,7 @@ class Spatial(GeneModel):
         self.hidden_h = nn.Parameter(torch.zeros(config.dim))
         shape = {"n_rbf": config.rbf, "dropout": config.dropout, "moves": config.update_coords}
         self.network = EGNN(config.dim, config.depth, **shape)
+        self.skip = nn.Linear(2 * dims.n_features, config.dim, bias=False) if config.skip else None
         self.norm, self.drop = nn.LayerNorm(config.dim), nn.Dropout(config.dropout)
         self.share = nn.Linear(config.dim, dims.n_genes)
         self.log_theta_g = nn.Parameter(torch.zeros(dims.n_genes))
@@ -116,6 +119,7 @@ class Spatial(GeneModel):
         self.log_theta_g.copy_(torch.from_numpy(np.log(theta_g)))
         self.share.bias.copy_(torch.from_numpy(np.log(share_g)))
         self.share.weight.mul_(0.1)
+        self.norm.weight.fill_(0.3 if self.skip is not None else 1.0)  # the network begins as a correction
 
     @classmethod
     def cost(cls, config: SpatialConfig, train: SpatialTrain, dims: Dims) -> float:
@@ -140,7 +144,9 @@ class Spatial(GeneModel):
         h_ph = self.embedding(node_pf)
         if hidden_p is not None:
             h_ph = torch.where(hidden_p[:, None], self.hidden_h, h_ph)
-        return self.norm(self.network(h_ph, batch.at, batch.edge)[batch.center])
+            node_pf = node_pf * ~hidden_p[:, None]
+        h_nh = self.norm(self.network(h_ph, batch.at, batch.edge)[batch.center])
+        return h_nh if self.skip is None else h_nh + self.skip(_own_and_mean(node_pf, batch, hidden_p))
 
     def _hidden(self, batch: Batch) -> Tensor:
         """Draw the points that are hidden (p,): a fixed number of the examples, and a share of all others."""
@@ -165,6 +171,15 @@ class Spatial(GeneModel):
         right_n = (logit_nc.detach().argmax(1) == label_n).to(nats_n)
         means = {"label_nats": nats_n, "balanced_accuracy": right_n}
         return {name: (batch.balance * value).sum() / batch.total for name, value in means.items()}
+
+
+def _own_and_mean(node_pf: Tensor, batch: Batch, hidden_p: Tensor | None) -> Tensor:
+    """Return the features of the examples beside the means of their neighbors that are not hidden (n, 2 f)."""
+    sender, receiver = batch.edge
+    seen_p1 = torch.ones_like(node_pf[:, :1]) if hidden_p is None else (~hidden_p[:, None]).to(node_pf)
+    sum_pf = torch.zeros_like(node_pf).index_add_(0, receiver, node_pf[sender])
+    times_p1 = torch.zeros_like(seen_p1).index_add_(0, receiver, seen_p1[sender])
+    return torch.cat([node_pf, sum_pf / times_p1.clamp(min=1)], 1)[batch.center]
 
 
 def _at(place_n: Tensor, size: int) -> Tensor:

@@ -14,7 +14,8 @@ class RunDir:
     """The folder of one search, or of one training.
 
     run.json is written once; spec.yaml is a byte copy of the user's file; ledger.jsonl is the truth about the
-    trials; study.journal is for optuna-dashboard; trials/NNN hold each trial; results/ is made from the rest.
+    trials; study.journal is for optuna-dashboard; trials/NNN hold each trial; results/ is made from the rest; first/ is
+    the run folder of a search that this one builds on.
     """
 
     def __init__(self, path: str | Path):
@@ -25,6 +26,7 @@ class RunDir:
         self.journal = self.path / "study.journal"
         self.lock = self.path / "lock"
         self.log = self.path / "gxsearch.log"
+        self.first = self.path / "first"
         self.results = self.path / "results"
         self.leaderboard = self.results / "leaderboard.csv"
         self.best = self.results / "best"

@@ -18,6 +18,7 @@ from gxsearch.data.table import Table
 from gxsearch.errors import SpecError, did_you_mean
 from gxsearch.models import registry
 from gxsearch.results import ablations, leaderboard
+from gxsearch.results.first import joined
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.search.intake import dims, read_table
 from gxsearch.search.spec import Spec
@@ -51,7 +52,7 @@ def ablate(
     best = leaderboard.best(run)
     before = spec.space.configs(best.params)
     after = _changed(spec, before, changes)
-    table = read_table(spec)
+    table = joined(run, read_table(spec))
     sizes, kind = dims(spec, table), registry.get(spec.model)
     objection = kind.objection(read_config(kind.Config, after["model"], "--set", "model"), sizes)
     if objection is not None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 from gxsearch.config import read as read_config
+from gxsearch.data.graph import FIRST
 from gxsearch.data.prepare import prepare
 from gxsearch.data.table import Table
 from gxsearch.data.view import Dims
 from gxsearch.errors import Fault, SpecError
 from gxsearch.models import registry
-from gxsearch.search.spec import Spec
+from gxsearch.search.spec import Spec, load
 
 
 def read_table(spec: Spec) -> Table:
@@ -23,7 +27,16 @@ def read_table(spec: Spec) -> Table:
     view, base = registry.get(spec.model).View, Path(spec.path).resolve().parent
     extra = view.columns(read_config(view.Config, spec.data.view, spec.path, "data.view"))
     negative = spec.data.allow_negative
-    return prepare(spec.data, where=spec.path, base=base, layout=view.layout, allow_negative=negative, extra_obs=extra)
+    options = {"layout": view.layout, "allow_negative": negative, "extra_obs": extra}
+    table = prepare(spec.data, where=spec.path, base=base, **options)
+    return table if spec.first is None else _awaiting(spec, table)
+
+
+def _awaiting(spec: Spec, table: Table) -> Table:
+    """Return the table with zeros for the vectors of the search that comes first, so that all else can be checked."""
+    facts = {**table.facts, "first": load(Path(spec.path).resolve().parent / spec.first).model}
+    obsm = {**table.obsm, FIRST: np.zeros((table.n_obs, 2), dtype=np.float32)}
+    return dataclasses.replace(table, obsm=obsm, facts=facts)
 
 
 def dims(spec: Spec, table: Table) -> Dims:

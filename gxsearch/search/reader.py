@@ -54,7 +54,7 @@ class SpecReader:
         space, notes = self._space(model)
         if space is not None and search is not None:
             search = self._search(search, space, kinds_of(model))
-        parts = {key: self.doc.get((key,)) for key in ("name", "model")}
+        parts = {key: self.doc.get((key,)) for key in ("name", "model")} | {"first": self._first(data)}
         parts |= {"data": data, "objective": objective, "space": space, "search": search}
         parts |= {"stop": stop, "budget": budget, "resources": resources}
         return parts | {"notes": notes + (lint.notes(space, search, budget) if not self.faults else [])}
@@ -84,6 +84,20 @@ class SpecReader:
         elif not isinstance(name, str) or not _NAME.fullmatch(name):
             fix = "use up to 63 of a-z 0-9 . _ - and begin with a letter or digit"
             self._fault("E303", ("name",), f"{name!r} is no name for a run folder", fix)
+
+    def _first(self, data: DataConfig | None) -> str | None:
+        """Return the file of the search that comes first; it is read when the data are."""
+        name = self.doc.get(("first",))
+        reads = data is not None and data.view.get("features") == "first"
+        if name is None:
+            if reads:
+                fix = "add first: nbvae.yaml, the file of another search"
+                self._fault("E326", ("data", "view", "features"), "there is no search that comes first", fix)
+        elif not isinstance(name, str) or not (Path(self.doc.file).parent / name).is_file():
+            self._fault("E326", ("first",), f"{name!r} is no file beside this one", "name another search space file")
+        elif data is not None and not reads:
+            self._fault("E326", ("first",), "nothing reads what comes first", "set data.view.features: first")
+        return name if isinstance(name, str) else None
 
     def _model(self) -> type[GeneModel] | None:
         from gxsearch.models import registry
@@ -124,9 +138,15 @@ class SpecReader:
         elif found.mode != modes[found.metric]:
             what = f"mode {found.mode} contradicts {found.metric}, for which {modes[found.metric]} is better"
             self._fault("E311", ("objective", "mode"), what, f"write mode: {modes[found.metric]}, or leave it out")
+        elif found.metric.removeprefix("val/") in model.class_metrics and not self._tells_classes():
+            fix = "set data.view.classes: COLUMN"
+            self._fault("E311", ("objective", "metric"), f"{found.metric} needs classes to be told", fix)
         elif found.metric.removeprefix("val/") in PROBES and self.doc.get(("data", "label")) is None:
             self._fault("E311", ("objective", "metric"), f"{found.metric} needs labels", "set data.label: COLUMN")
         return found
+
+    def _tells_classes(self) -> bool:
+        return self.doc.get(("data", "view", "classes")) is not None
 
     def _budget(self) -> Budget | None:
         given = self.doc.get(("budget",), {})

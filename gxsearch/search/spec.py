@@ -32,6 +32,7 @@ class Spec:
     Attributes:
         path: the file it came from, as typed; text: its bytes, without what `sets` changed.
         stop, budget, resources: with every default filled in.
+        first: the file, relative to `path`, of a search whose vectors this one reads.
         notes: what `lint` has to say; warnings, not faults.
     """
 
@@ -47,6 +48,7 @@ class Spec:
     budget: Budget
     resources: Resources
     notes: list[str] = field(default_factory=list)
+    first: str | None = None
 
     @property
     def sha256(self) -> str:
@@ -59,6 +61,7 @@ class Spec:
         """Return the spec as JSON values; `from_json` gives an equal one."""
         plain = {"path": self.path, "text": self.text.decode(), "name": self.name, "model": self.model}
         sections = {key: getattr(self, key).model_dump(mode="json") for key in _typed()}
+        plain |= {} if self.first is None else {"first": self.first}
         return {"gxsearch": FORMAT, **plain, **sections, "space": self.space.to_json(), "notes": list(self.notes)}
 
     @classmethod
@@ -67,7 +70,8 @@ class Spec:
         sections = {key: config.model_validate(data[key]) for key, config in _typed().items()}
         plain = {key: data[key] for key in ("path", "name", "model")}
         text, notes = data["text"].encode(), list(data["notes"])
-        return cls(**plain, **sections, text=text, space=Space.from_json(data["space"]), notes=notes)
+        space, first = Space.from_json(data["space"]), data.get("first")
+        return cls(**plain, **sections, text=text, space=space, notes=notes, first=first)
 
     def check_corners(self) -> int:
         """Build the settings at every corner of the space; return how many there are.

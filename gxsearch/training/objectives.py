@@ -16,7 +16,9 @@ PROBES: dict[str, Mode] = {"knn": "max"}
 def measures(model: type[GeneModel]) -> dict[str, Mode]:
     """Return the measures that an objective may name, and which way is better: the model's own, and probes.
 
+    Those of `class_metrics` need `data.view.classes`.
+
     Probes read the vectors of rows that were not trained on, which only an encoder gives at once.
     """
     probes = PROBES if hasattr(model.View, "cut") else {}
-    return {f"val/{name}": mode for name, mode in {**model.metrics, **probes}.items()}
+    return {f"val/{name}": mode for name, mode in {**model.metrics, **model.class_metrics, **probes}.items()}

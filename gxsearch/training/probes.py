@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from gxsearch.data.table import Table
-from gxsearch.data.view import View
+from gxsearch.data.view import ReadsNeighbors, View
 from gxsearch.models.base import GeneModel
 from gxsearch.training.embedding import embed_table
 from gxsearch.training.objectives import PROBES
@@ -23,7 +23,8 @@ class Probe:
         self.metric = metric
         self._label = table.facts["label"]
         train, val = (_some(table.rows(part)) for part in ("train", "val"))
-        self._table, self._n_train = table.take(np.concatenate([train, val])), len(train)
+        self._rows, self._n_train = np.concatenate([train, val]), len(train)
+        self._whole, self._table = table, table.take(self._rows)
 
     @classmethod
     def of(cls, metric: str, table: Table) -> Probe | None:
@@ -32,7 +33,11 @@ class Probe:
 
     def __call__(self, model: GeneModel, view: View, device: torch.device) -> dict[str, float]:
         """Return the measure by its name."""
-        z_nk, labels_n = embed_table(model, view, self._table, device), self._table.obs[self._label]
+        if isinstance(view, ReadsNeighbors):  # a row's vector is right only with its neighbors in the table
+            z_nk = embed_table(model, view, self._whole, device)[self._rows]
+        else:
+            z_nk = embed_table(model, view, self._table, device)
+        labels_n = self._table.obs[self._label]
         cut = self._n_train
         return {self.metric: knn_accuracy(z_nk[:cut], labels_n[:cut], z_nk[cut:], labels_n[cut:])}
 

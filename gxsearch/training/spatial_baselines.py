@@ -77,7 +77,7 @@ def spatial_scores(model: GeneModel, view: GraphView, table: Table, label: str |
 def truths(view: GraphView, table: Table) -> np.ndarray:
     """Return the name of each row's class (n,), '' where it is not known."""
     name_n = table.obs[view.config.classes].astype(str)
-    return np.where(np.isin(name_n, view.config.unknown), "", name_n)
+    return np.where(name_n == view.config.unlabeled, "", name_n)
 
 
 def balanced_accuracy(view: GraphView, truth_n: np.ndarray, named_n: np.ndarray, rows: np.ndarray) -> float:
