@@ -263,9 +263,9 @@ class VAE(GeneModel):
 
         k = min(self.config.latent_dim, *x_ng.shape)
         pca = PCA(k, random_state=0).fit(x_ng)
-        spread_k = np.sqrt(pca.explained_variance_)[:, None]
-        self.skip_in.weight.zero_()[:k] = torch.from_numpy(pca.components_ / spread_k)
-        self.skip_out.weight.zero_()[:, :k] = torch.from_numpy((pca.components_ * spread_k).T)
+        spread = np.sqrt(pca.explained_variance_.mean())  # one for all, so that distances are those of PCA
+        self.skip_in.weight.zero_()[:k] = torch.from_numpy(pca.components_ / spread)
+        self.skip_out.weight.zero_()[:, :k] = torch.from_numpy((pca.components_ * spread).T)
         for layer in (self.mu, self.out, self.log_var):  # the network begins as a small correction, with little noise
             layer.weight.mul_(0.1)
         self.log_var.bias.fill_(-3.0)
