@@ -1,12 +1,12 @@
 """Negative-binomial VAE of counts, conditioned on nuisance covariates, with an optional classifier of the latent.
 
     mu, S = E(log1p(x s / l), c)     z ~ N(mu, S)     rho = softmax(D(z, c))     x_g ~ NB(l rho_g, theta_g), or ZINB
-    loss = -log p(x | z, c) + beta KL( N(mu, S) || N(0, 1) ) + alpha CE(y, C(mu)) + lambda CE(c, A(mu))
+    loss = -log p(x | z, c) + beta KL( N(mu, S) || N(0, 1) ) + alpha CE(y, C(mu)) + lambda KL(p(c) || A(mu))
 
 per cell, with l the cell's total over all genes of the file, s the median of l, c covariates (batches) one-hot, y
-classes or their probabilities where they are known, and the gradient of A reversed. Where only some genes are used, the
-softmax has one more entry for all others, so that rho stays a share of l. Lopez et al. 2018 (scVI); Xu et al. 2021
-(scANVI) for classes; covariance and structure after scavenger (github.com/mckinsel/scavenger), its errors mended.
+classes or their probabilities where they are known, and A a head that learns c from mu. Where only some genes are
+used, the softmax has one more entry for all others, so that rho stays a share of l. Lopez et al. 2018 (scVI); Xu et
+al. 2021 (scANVI) for classes; structure after scavenger (github.com/mckinsel/scavenger), its errors mended.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class NBVAEConfig(Config):
     latent_dim: int = knob(10, doc="length of a cell's vector", low=1, high=10_000)
     hidden: list[int] = knob([128], doc="widths of the encoder; the decoder mirrors them", min_items=1)
     activation: Smooth = knob("silu", doc="activation after each normalization")
-    norm: Norm = knob("layer", doc="normalization after each linear layer")
+    norm: Norm = knob("batch", doc="normalization after each linear layer")
     dropout: float = knob(0.1, doc="share of the encoder's hidden units dropped in training", low=0.0, below=1.0)
-    decoder_dropout: float = knob(0.0, doc="share of the decoder's hidden units dropped", low=0.0, below=1.0)
+    decoder_dropout: float = knob(0.1, doc="share of the decoder's hidden units dropped", low=0.0, below=1.0)
     covariance: Covariance = knob("diag", doc="covariance of a cell's posterior")
     cov_rank: int = knob(4, doc="rank of the low-rank part (covariance: lowrank)", low=1, high=64)
     likelihood: Literal["nb", "zinb"] = knob("nb", doc="negative binomial, or with additional zeros")
@@ -64,7 +64,7 @@ class NBVAEConfig(Config):
     alpha: float = knob(50.0, doc="weight of the classifier, where the view tells classes", low=0.0)
     label_input: bool = knob(False, doc="the encoder reads classes too; the classifier then predicts dropped ones")
     label_drop: float = knob(0.5, doc="share of classes kept from the encoder (label_input)", above=0.0, high=1.0)
-    adversary: float = knob(0.0, doc="weight of a head that finds the covariates in the latent, reversed", low=0.0)
+    adversary: float = knob(0.0, doc="weight of mixing: a head must not find the covariates in the latent", low=0.0)
 
     @pydantic.field_validator("hidden")
     @classmethod
@@ -77,12 +77,12 @@ class NBVAEConfig(Config):
 class NBVAETrain(TrainConfig):
     """Adam at a rate that falls by a cosine."""
 
-    lr: float = knob(2e-3, doc="learning rate of Adam", above=0.0, high=10.0)
+    lr: float = knob(1e-3, doc="learning rate of Adam", above=0.0, high=10.0)
     batch_size: int = knob(128, doc="rows per step, over all workers", low=2)
     weight_decay: float = knob(1e-6, doc="coupled L2 decay of Adam", low=0.0)
     grad_clip: float = knob(0.0, doc="largest norm of the gradient; 0 does not clip", low=0.0)
     schedule: Schedule = knob("cosine", doc="learning rate over the training")
-    theta_rate: float = knob(10.0, doc="the dispersions' learning rate, as a multiple of `lr`", above=0.0, high=1e3)
+    fast: float = knob(10.0, doc="learning rate of dispersions and adversary, as a multiple of `lr`", above=0, high=1e3)
 
 
 @register("nbvae")
@@ -141,8 +141,9 @@ class NBVAE(GeneModel):
             found = self._judged(q.mu, batch, told_nc, rows)
             terms, weights = terms | found, weights | {"class_nll": self.config.alpha, "accuracy": 0.0}
         if self.adversary is not None:
-            terms["adversary"] = self.adversary(q.mu, batch.covariate) / rows
-            weights["adversary"] = self.config.adversary
+            found, paid = self.adversary(q.mu, batch.covariate, self.mix)
+            terms |= {"adversary": found / rows, "mixing": paid / rows}
+            weights |= {"adversary": 1.0, "mixing": self.config.adversary}
         if self.training:
             return Losses(terms, weights)
         scale = (self.dims.high / batch.library).unsqueeze(1)
@@ -205,11 +206,12 @@ class NBVAE(GeneModel):
             self.gene_weight.copy_(torch.from_numpy(weight_g / weight_g.mean()))
 
     def parameter_groups(self, train: NBVAETrain) -> list[dict]:
-        """Return the dispersions, which may move faster and do not decay, and all else."""
-        rest = [p for name, p in self.named_parameters() if name != "log_theta"]
+        """Return all but the dispersions and the adversary, and these, which move faster and do not decay."""
+        fast = {name for name, _ in self.named_parameters() if name == "log_theta" or name.startswith("adversary.")}
+        named = dict(self.named_parameters())
         return [
-            {"params": rest, "lr": train.lr, "weight_decay": train.weight_decay},
-            {"params": [self.log_theta], "lr": train.lr * train.theta_rate, "weight_decay": 0.0},
+            {"params": [named[n] for n in named if n not in fast], "lr": train.lr, "weight_decay": train.weight_decay},
+            {"params": [named[n] for n in named if n in fast], "lr": train.lr * train.fast, "weight_decay": 0.0},
         ]
 
     @classmethod
