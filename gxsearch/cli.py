@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
 
 from gxsearch import __version__
 from gxsearch.errors import GxError, SpecError
+from gxsearch.finished import ablate, genes, grid
 from gxsearch.verbs import Verbs, data, generate
 
 SETS = click.option("-s", "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a value of the file.")
@@ -175,59 +175,8 @@ def export(run: str, out: str | None) -> None:
     click.echo(write(folder, number, out))
 
 
-@cli.command()
-@click.argument("run", metavar="RUN[/NNN]")
-@click.argument("names", metavar="[GENE]...", nargs=-1)
-@click.option("--list", "file", metavar="FILE", help="Text file of further genes, one a line.")
-@click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="Nearest genes of each.")
-@click.option("--measure", type=click.Choice(["cosine", "pearson"]), default="cosine", show_default=True)
-@click.option("-o", "--out", metavar="OUT.csv", help="Write the pairs as CSV instead of printing tables.")
-@click.option("--force", is_flag=True, help="Replace a file that exists.")
-@JSON
-def genes(
-    run: str, names: Sequence[str], file: str | None, out: str | None, force: bool, as_json: bool, **how: Any
-) -> None:
-    """Compare genes by their vectors, and find the nearest of each."""
-    if not names and file is None:
-        raise click.UsageError("name at least one GENE, or --list FILE")
-    from gxsearch import api, listing
-    from gxsearch.data.genes import read_genes
-    from gxsearch.results.similar import write
-
-    listed = read_genes(file, None) if file is not None else []
-    found = api.genes(run, [*names, *listed], **how)
-    if out is not None:
-        click.echo(write(found, Path(out), force=force))
-    if as_json or out is None:
-        click.echo(listing.genes_json(found) if as_json else listing.genes(found))
-
-
-cli.add_command(generate)
-
-
-@cli.command()
-@click.argument("run", metavar="RUN[/NNN]")
-@click.option("-o", "--out", help="Folder to write; by default the run's results.")
-def grid(run: str, out: str | None) -> None:
-    """Map a two-dimensional embedding: profiles decoded on a grid, as a picture and an AnnData."""
-    from gxsearch import listing
-    from gxsearch.results.grid import write
-
-    folder, number = listing.split_trial(run)
-    for path in write(folder, number, Path(out) if out else None):
-        click.echo(path)
-
-
-@cli.command()
-@click.argument("run")
-@click.argument("changes", nargs=-1, required=True, metavar="SETTING=VALUE...")
-@click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each kind.")
-@QUIET
-def ablate(run: str, changes: Sequence[str], seeds: int, quiet: bool) -> None:
-    """Train the best settings with and without a change, over the same seeds."""
-    from gxsearch import api, listing
-
-    click.echo(listing.ablation(api.ablate(run, *changes, seeds=seeds, say=_sayer(quiet))))
+for verb in (genes, generate, grid, ablate):
+    cli.add_command(verb)
 
 
 @cli.command()

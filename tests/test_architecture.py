@@ -20,6 +20,7 @@ FLOORS = {
     "results": 4,
     "after": 5,
     "console": 5,
+    "finished": 5,
     "listing": 5,
     "api": 5,
     "verbs": 5,
