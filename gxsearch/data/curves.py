@@ -39,7 +39,13 @@ class Curves:
 
 
 def curves(
-    x_ns: np.ndarray, place_s: np.ndarray, time_t: np.ndarray, scaling: Scaling, batch_s: np.ndarray | None = None
+    x_ns: np.ndarray,
+    place_s: np.ndarray,
+    time_t: np.ndarray,
+    scaling: Scaling,
+    *,
+    batch_s: np.ndarray | None = None,
+    batch_t: np.ndarray | None = None,
 ) -> Curves:
     """Average the samples of each time and scale each gene by its own mean and deviation, or range, over the times.
 
@@ -48,6 +54,7 @@ def curves(
     Args:
         place_s: the time of each sample, an index into `time_t`.
         batch_s: the batch of each sample; the gene's mean over each batch is brought to its mean over all samples.
+        batch_t: the batch of each time, where gaps are filled in from the same batch if it has any value.
     """
     n, t = len(x_ns), len(time_t)
     member_st = np.eye(t)[place_s]
@@ -65,9 +72,17 @@ def curves(
     if weight_nt.all():
         return Curves(x_nt, None, shift_n, scale_n, scaling)
     for i in np.flatnonzero(~weight_nt.all(1)):
-        known_t = weight_nt[i] > 0
-        x_nt[i] = np.interp(time_t, time_t[known_t], x_nt[i, known_t])
+        x_nt[i] = _filled(x_nt[i], weight_nt[i] > 0, time_t, batch_t)
     return Curves(x_nt, weight_nt, shift_n, scale_n, scaling)
+
+
+def _filled(x_t: np.ndarray, known_t: np.ndarray, time_t: np.ndarray, batch_t: np.ndarray | None) -> np.ndarray:
+    """Return a curve with straight lines over its gaps."""
+    filled_t = np.interp(time_t, time_t[known_t], x_t[known_t])
+    for batch in [] if batch_t is None else np.unique(batch_t[known_t]):
+        mine_t, of_t = batch_t == batch, known_t & (batch_t == batch)
+        filled_t[mine_t] = np.interp(time_t[mine_t], time_t[of_t], x_t[of_t])
+    return filled_t
 
 
 def _centered(x_ns: np.ndarray, known_ns: np.ndarray, batch_s: np.ndarray) -> np.ndarray:

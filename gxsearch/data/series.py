@@ -33,8 +33,10 @@ class SeriesConfig(Config):
         "average", doc="samples of the same time are averaged, or each is a point of its own"
     )
     windows: int = knob(0, doc="average the samples in this many windows of pseudotime; 0 does not", low=0)
-    batch: Literal["center", "none"] = knob(
-        "center", doc="center: every gene gets the same mean in all batches, where data.batch names any"
+    batch: Literal["center", "given", "none"] = knob(
+        "center",
+        doc="of data.batch: every gene gets the same mean in all; or they keep times of their own, and the model is "
+        "given the batch of each; or they are ignored",
     )
     missing: Literal["error", "mask"] = knob(
         "error", doc="NaN is a fault; or a value that was not measured, which the loss leaves out"
@@ -63,14 +65,17 @@ class SeriesView(View):
         if time is None or table.facts.get("orientation") != "genes":
             what = "a series needs the time of each sample, and genes as rows"
             raise DataError.one("E470", "data.time", what, "set data.time to the obs column of times")
-        timeline = Timeline.of(table.var[time], windows=config.windows, keep=config.replicates == "keep")
+        given_s = _names(table, batch) if config.batch == "given" and batch else None
+        timeline = Timeline.of(
+            table.var[time], windows=config.windows, keep=config.replicates == "keep", batch_s=given_s
+        )
         train = table.rows("train")
-        view = cls(config, time, batch, timeline, Dims(len(train), len(timeline.time_t)))
+        view = cls(config, time, batch, timeline, _dims(timeline, n_rows=len(train)))
         faults = _faults(table, view)
         if faults:
             raise DataError(faults)
         x_nt = view.curves(table.take(train)).x_nt
-        view._dims = Dims(len(train), len(timeline.time_t), float(x_nt.min()), float(x_nt.max()))
+        view._dims = _dims(timeline, n_rows=len(train), low=float(x_nt.min()), high=float(x_nt.max()))
         return view
 
     def state(self) -> dict[str, Any]:
@@ -83,7 +88,7 @@ class SeriesView(View):
     def load(cls, state: dict[str, Any]) -> SeriesView:
         """Rebuild the view from its `state`."""
         timeline = Timeline.load(state["timeline"])
-        dims = Dims(n_genes=len(timeline.time_t), **state["sizes"])
+        dims = _dims(timeline, **state["sizes"])
         config = SeriesConfig(**state["config"])
         return cls(config, state["time_column"], state["batch_columns"], timeline, dims)
 
@@ -95,11 +100,14 @@ class SeriesView(View):
     @property
     def genes(self) -> np.ndarray:
         """Names of the times (t,), ascending: what the model reads of a row."""
-        return np.array([f"{time:.10g}" for time in self.timeline.time_t])
+        times, batch_t = [f"{time:.10g}" for time in self.timeline.time_t], self.timeline.batch_t
+        if batch_t is None:
+            return np.array(times)
+        return np.array([f"{time} of {batch}" for time, batch in zip(times, batch_t, strict=True)])
 
     @property
     def time_t(self) -> np.ndarray:
-        """Times (t,), ascending, in units of the data."""
+        """Times (t,), ascending, in units of the data; where the model is given batches, once for each that has it."""
         return self.timeline.time_t
 
     def curves(self, table: Table) -> Curves:
@@ -110,8 +118,9 @@ class SeriesView(View):
         Raises:
             DataError: naming times that are none of the training's, or genes without values at two of its times.
         """
-        batches = self._batches(table) if self.config.batch == "center" else None
-        found = curves(table.dense().x_ng, self.places(table), self.time_t, self.config.scaling, batches)
+        batch_s = self._batches(table) if self.config.batch == "center" else None
+        batches = {"batch_s": batch_s, "batch_t": self.timeline.batch_t}
+        found = curves(table.dense().x_ng, self.places(table), self.time_t, self.config.scaling, **batches)
         if found.weight_nt is not None and (found.weight_nt.sum(1) < 2).any():
             bad = table.obs_names[found.weight_nt.sum(1) < 2]
             what = f"{counted(len(bad), 'gene')} measured at fewer than 2 times: {shown(bad)}"
@@ -122,17 +131,18 @@ class SeriesView(View):
         """Return which of the times each sample of a table belongs to (s,), int64.
 
         Raises:
-            DataError: as `curves`, of times.
+            DataError: as `curves`, of times; naming batches that the model was not trained on, where it is given them.
         """
-        time_s = table.var.get(self._time)
-        if time_s is None:
-            what = f"the samples have no '{self._time}'"
-            raise DataError.one("E470", _source(table), what, "add the obs column of times")
-        place_s = self.timeline.place(time_s, table.var_names)
-        if (place_s < 0).any():
-            found = np.unique(time_s[place_s < 0])
-            what = f"{counted(len(found), 'time')} that the model was not trained on: {shown(found)}"
-            raise DataError.one("E471", _source(table), what, "leave these samples out")
+        given = self._batch if self.timeline.batches else []
+        lacks = [name for name in (self._time, *given) if name not in table.var]
+        if lacks:
+            fix = "add the obs column of " + ("times" if not given else "times, or of batches")
+            raise DataError.one("E470", _source(table), f"the samples have no {shown(lacks)}", fix)
+        time_s, batch_s = table.var[self._time], _names(table, given)
+        place_s = self.timeline.place(time_s, table.var_names, batch_s)
+        faults = _unknown(self.timeline, time_s[place_s < 0], None if batch_s is None else batch_s[place_s < 0])
+        if faults:
+            raise DataError([Fault("E471", _source(table), *words) for words in faults])
         return place_s
 
     def examples(self, table: Table, device: torch.device) -> SeriesExamples:
@@ -145,10 +155,10 @@ class SeriesView(View):
 
     def _batches(self, table: Table) -> np.ndarray | None:
         """Return the batch of each sample (s,); None where there is but one."""
-        given = [table.var[name].astype(str) for name in self._batch if name in table.var]
-        if not given:
+        name_s = _names(table, [name for name in self._batch if name in table.var])
+        if name_s is None:
             return None
-        batch_s = np.unique(np.stack(given, 1), axis=0, return_inverse=True)[1].reshape(-1)
+        batch_s = np.unique(name_s, return_inverse=True)[1]
         return batch_s if batch_s.max() else None
 
 
@@ -198,6 +208,35 @@ def _source(table: Table) -> str:
     return table.facts.get("source", "table")
 
 
+def _dims(timeline: Timeline, **sizes: Any) -> Dims:
+    batches = len(timeline.batches)
+    return Dims(n_genes=len(timeline.time_t), covariates=(batches,) if batches else (), **sizes)
+
+
+def _names(table: Table, columns: list[str]) -> np.ndarray | None:
+    """Return the name of each sample's batch (s,), which of several columns is ``lab=a, run=3``; None without any."""
+    if len(columns) < 2:
+        return table.var[columns[0]].astype(str) if columns else None
+    parts = [[f"{name}={value}" for value in table.var[name]] for name in columns]
+    return np.array([", ".join(part) for part in zip(*parts, strict=True)])
+
+
+def _unknown(timeline: Timeline, time_s: np.ndarray, batch_s: np.ndarray | None) -> list[tuple[str, str]]:
+    """Return what is wrong with samples that have no place among the times, and what to do."""
+    found, of = [], "" if batch_s is None else " in their batch"
+    if batch_s is not None:
+        new_s = ~np.isin(batch_s, timeline.batches)
+        names, time_s = np.unique(batch_s[new_s]), time_s[~new_s]
+        if len(names):
+            what = f"batches that the model was not trained on: {shown(names)}"
+            found.append((what, f"it knows {shown(timeline.batches)}; leave the others out"))
+    if len(time_s):
+        times = np.unique(time_s)
+        what = f"{counted(len(times), 'time')} that the model was not trained on{of}: {shown(times)}"
+        found.append((what, "leave these samples out"))
+    return found
+
+
 def _faults(table: Table, view: SeriesView) -> list[Fault]:
     """Return all that keeps a table from being read as a series."""
     faults, config, time_s = [], view.config, table.var[view._time]
@@ -212,8 +251,11 @@ def _faults(table: Table, view: SeriesView) -> list[Fault]:
     if config.scaling == "log1p" and np.nanmin(table.dense().x_ng) < 0:
         what = "scaling: log1p takes no values below 0"
         faults.append(Fault("E474", "data.view.scaling", what, "zscore, minmax or none"))
-    batch_s = view._batches(table) if config.batch == "center" else None
+    if config.batch == "given" and len(view.timeline.batches) < 2:
+        what = "batch: given needs a data.batch of two batches or more"
+        faults.append(Fault("E475", "data.view.batch", what, "batch: none"))
+    batch_s = view._batches(table) if config.batch != "none" else None
     if batch_s is not None and all(len(np.unique(time_s[batch_s == b])) < 2 for b in np.unique(batch_s)):
-        what = "every batch has one time only: to center batches is to take the course of time away"
+        what = "every batch has one time only: what is taken for a batch's would be the course of time"
         faults.append(Fault("E475", "data.view.batch", what, "batch: none"))
     return faults

@@ -2,6 +2,7 @@
 
     h = RNN_E(x_1 .. x_T)      mu, log s^2 = linear(h)      z = mu + s eps
     h_0 = linear(z)      y_t = linear(RNN_D(h_0; u_1 .. u_t))      u_t: 0, z, or z and features of time
+    given batches: RNN_E reads (x_t, b_t), b_t one-hot; RNN_D reads (u_t, b) at all times, for each batch b
     loss of a gene = sum_t w_t (y_t - x_t)^2 + beta KL( N(mu, s^2) || N(0, 1) )      w_t: 0 where a value is missing
 
 A gene's scaled values are x; with `recon: gaussian` the sum is -log N(x_t; y_t, sigma^2), sigma learnt, and beta 1 is
@@ -35,6 +36,7 @@ from gxsearch.nn.recurrent import (
     Cell,
     FirstStates,
     last_state,
+    lines,
     recurrent,
     time_features,
 )
@@ -98,17 +100,20 @@ class RVAgene(GeneModel):
     def __init__(self, config: RVAgeneConfig, dims: Dims):
         super().__init__(config, dims)
         k, h, layers = config.latent_dim, config.hidden_size, config.num_layers
-        self.encoder = recurrent(config.cell, 1, h, layers, bidirectional=config.bidirectional)
+        self.n_batches = sum(dims.covariates)
+        self.encoder = recurrent(config.cell, 1 + self.n_batches, h, layers, bidirectional=config.bidirectional)
         wide = h * (1 + config.bidirectional)
         self.mu, self.log_var = linear(wide, k), linear(wide, k)
         n_in = {"zero": 1, "z": k, "z_time": k + TIME_FEATURES}[config.decoder_input]
-        self.decoder = recurrent(config.cell, n_in, h, layers)
+        self.decoder = recurrent(config.cell, n_in + self.n_batches, h, layers)
         self.first = FirstStates(k, self.decoder)
         self.out = linear(h, 1)
         self.skip_in = linear(dims.n_genes, k) if config.skip == "pca" else None
         self.skip_out = linear(k, dims.n_genes) if config.skip == "pca" else None
         self.log_sigma = nn.Parameter(torch.zeros(())) if config.recon == "gaussian" else None
         self.register_buffer("time", torch.linspace(0, 1, dims.n_genes, dtype=torch.float64))
+        if self.n_batches:
+            self.register_buffer("batch", torch.zeros(dims.n_genes, dtype=torch.int64))
         self.register_buffer("residual", torch.ones(()))
         self.register_buffer("batches", torch.zeros(()))
         self.annealing = Annealing("linear" if config.beta_warmup else "none", share=config.beta_warmup or 1.0)
@@ -141,28 +146,40 @@ class RVAgene(GeneModel):
 
     def encode(self, x_nt: Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and log variance of the codes (n, k) of scaled values; missing ones are filled in."""
-        h_nh = last_state(self.encoder, x_nt.T.unsqueeze(2))
+        x_tnf = x_nt.T.unsqueeze(2)
+        if self.n_batches:
+            told_tb = F.one_hot(self.batch, self.n_batches).to(x_nt.dtype)
+            x_tnf = torch.cat([x_tnf, told_tb[:, None].expand(-1, len(x_nt), -1)], dim=2)
+        h_nh = last_state(self.encoder, x_tnf)
         mu_nk = self.mu(h_nh) if self.skip_in is None else self.mu(h_nh) + self.skip_in(x_nt)
         return mu_nk, self.log_var(h_nh).clamp(-10.0, 10.0)
 
-    def decode(self, z_nk: Tensor) -> Tensor:
-        """Return the curves (n, t) of codes at the times of the training, scaled: a code has no mean and spread."""
-        h_tnh, _ = self.decoder(self._inputs(z_nk, self.time), self.first(z_nk))
-        y_nt = self.out(h_tnh).squeeze(2).T
-        return y_nt if self.skip_out is None else y_nt + self.skip_out(z_nk)
+    def decode(self, z_nk: Tensor, batch: int | None = None) -> Tensor:
+        """Return the curves (n, t) of codes at the times of the training, scaled: a code has no mean and spread.
 
-    def curves(self, z_nk: Tensor, time_q: Tensor) -> Tensor:
+        Of a model that is given batches, each value is that of its own batch, or all are of `batch`, an index.
+        """
+        assert batch is None or self.n_batches, "the model is given no batches"
+        y_nt = self._run_batches(z_nk, batch) if self.n_batches else self._run(z_nk, self.time)
+        if self.skip_out is None:
+            return y_nt
+        linear_nt = self.skip_out(z_nk)
+        if batch is None:
+            return y_nt + linear_nt
+        mine_t = self.batch == batch
+        return y_nt + lines(linear_nt[:, mine_t], self.time[mine_t], self.time)
+
+    def curves(self, z_nk: Tensor, time_q: Tensor, batch: int | None = None) -> Tensor:
         """Return the curves (n, q) of codes at any times, which are 0 at the first and 1 at the last of the training.
 
         Between two times of the training a curve is a straight line, before the first and after the last it stays.
         A decoder that reads time could be asked for its next value at another time, but it has learnt steps of the
-        training only: on simulated curves its error is 1.2 to 4 times that of the line.
+        training only: on simulated curves its error is 1.2 to 4 times that of the line. Of a model that is given
+        batches the curves are those of `batch`, an index; by default of the batch of most times.
         """
-        y_nt, time_t = self.decode(z_nk), self.time
-        right = torch.searchsorted(time_t, time_q.to(time_t.dtype)).clamp(1, len(time_t) - 1)
-        gap = time_t[right] - time_t[right - 1]  # 0 between replicates
-        share = ((time_q - time_t[right - 1]) / gap.clamp(min=torch.finfo(gap.dtype).tiny)).clamp(0, 1)
-        return torch.lerp(y_nt[:, right - 1], y_nt[:, right], share.to(y_nt.dtype))
+        if self.n_batches and batch is None:
+            batch = int(self.batch.bincount().argmax())
+        return lines(self.decode(z_nk, batch), self.time, time_q)
 
     def embed(self, batch: Batch) -> Tensor:
         """Return the mean codes of the genes (n, k)."""
@@ -172,6 +189,8 @@ class RVAgene(GeneModel):
     def start(self, table: Table, view: View) -> None:
         """Take the times of the view, from 0 at the first to 1 at the last; start the linear path at PCA."""
         self.time.copy_(torch.from_numpy(view.timeline.unit(view.time_t)))
+        if self.n_batches:
+            self.batch.copy_(torch.from_numpy(view.timeline.code_t))
         if self.config.skip == "pca":
             self._start_at_pca(view.curves(table.take(table.rows("train"))).x_nt)
 
@@ -213,8 +232,24 @@ class RVAgene(GeneModel):
         beta = max(self.config.beta, 1e-3)
         self.log_var.bias[:k] = torch.log(beta / (2 * sd_k.square() + beta))
 
+    def _run(self, z_nk: Tensor, time_t: Tensor, told_nb: Tensor | None = None) -> Tensor:
+        """Return what the recurrent decoder gives of codes (n, t), told the batch of each by a one-hot."""
+        inputs_tnf = self._inputs(z_nk, time_t)
+        if told_nb is not None:
+            inputs_tnf = torch.cat([inputs_tnf, told_nb.expand(len(time_t), -1, -1)], dim=2)
+        return self.out(self.decoder(inputs_tnf, self.first(z_nk))[0]).squeeze(2).T
+
+    def _run_batches(self, z_nk: Tensor, batch: int | None) -> Tensor:
+        """Return curves (n, t), run for each batch over all times, so that under any one they are as in training."""
+        time_u, of_t = self.time.unique(return_inverse=True)
+        told_bb = torch.eye(self.n_batches, dtype=z_nk.dtype, device=z_nk.device)
+        told_bb = told_bb if batch is None else told_bb[[batch]]
+        y_nu = self._run(z_nk.repeat(len(told_bb), 1), time_u, told_bb.repeat_interleave(len(z_nk), 0))
+        y_bnu = y_nu.unflatten(0, (len(told_bb), len(z_nk)))
+        return y_bnu[self.batch if batch is None else torch.zeros_like(self.batch), :, of_t].T
+
     def _inputs(self, z_nk: Tensor, time_t: Tensor) -> Tensor:
-        """Return what the decoder reads (t, n, f)."""
+        """Return what the decoder reads (t, n, f), but for the batch."""
         t, n = len(time_t), len(z_nk)
         if self.config.decoder_input == "zero":
             return z_nk.new_zeros(t, n, 1)

@@ -1,4 +1,4 @@
-"""Recurrent layers: LSTM or GRU stacks, their last state, first states from a vector, and features of time."""
+"""Recurrent layers: LSTM or GRU stacks, their last state, first states from a vector, features of time, and lines."""
 
 from __future__ import annotations
 
@@ -48,3 +48,13 @@ def time_features(time_t: Tensor) -> Tensor:
     turns = 2.0 ** torch.arange(-1, TIME_FEATURES // 2 - 1, device=time_t.device)
     angle_tf = 2 * math.pi * time_t[:, None] * turns
     return torch.cat([angle_tf.sin(), angle_tf.cos()], dim=1)
+
+
+def lines(y_nt: Tensor, time_t: Tensor, time_q: Tensor) -> Tensor:
+    """Return the values (n, q) of the straight lines through y (n, t) at ascending times; beyond these they stay."""
+    if len(time_t) == 1:
+        return y_nt.expand(-1, len(time_q))
+    right = torch.searchsorted(time_t, time_q.to(time_t.dtype)).clamp(1, len(time_t) - 1)
+    gap = time_t[right] - time_t[right - 1]  # 0 between replicates
+    share = ((time_q - time_t[right - 1]) / gap.clamp(min=torch.finfo(gap.dtype).tiny)).clamp(0, 1)
+    return torch.lerp(y_nt[:, right - 1], y_nt[:, right], share.to(y_nt.dtype))

@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
 from gxsearch.data.series import SeriesView
-from gxsearch.errors import DataError
+from gxsearch.errors import DataError, did_you_mean
 from gxsearch.models.rvagene import RVAgene
 from gxsearch.training.clusters import n_classes
 
@@ -82,14 +82,23 @@ def divide(z_nk: np.ndarray, clusters: int, seed: int = 0) -> Clusters:
 
 @torch.no_grad()
 def decoded(
-    model: RVAgene, view: SeriesView, z_nk: np.ndarray, times: Sequence[float] | None = None
+    model: RVAgene,
+    view: SeriesView,
+    z_nk: np.ndarray,
+    times: Sequence[float] | None = None,
+    batch: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return times (q,) and the scaled curves (n, q) of vectors at these times; at those of the training by default.
 
+    Of a model that is given batches the curves are those of one of them, by default of the batch of most times; the
+    times of the training are then told once each.
+
     Raises:
-        DataError: naming times beyond those of the training, of which the model knows nothing.
+        DataError: naming times beyond those of the training, of which the model knows nothing, or a batch that is none.
     """
-    time_q = np.asarray(view.time_t if times is None else times, dtype=np.float64)
+    code = _code(view, batch)
+    own_q = np.unique(view.time_t) if view.timeline.batches else view.time_t
+    time_q = np.asarray(own_q if times is None else times, dtype=np.float64)
     unit_q = view.timeline.unit(time_q)
     beyond = time_q[(unit_q < -1e-9) | (unit_q > 1 + 1e-9) | ~np.isfinite(unit_q)]
     if len(beyond):
@@ -98,7 +107,7 @@ def decoded(
         raise DataError.one("E477", "times", what)
     device = next(model.parameters()).device
     z, unit = (torch.from_numpy(np.ascontiguousarray(values)).to(device) for values in (z_nk, unit_q))
-    parts = [model.eval().curves(part.float(), unit).cpu() for part in z.split(512)]
+    parts = [model.eval().curves(part.float(), unit, code).cpu() for part in z.split(512)]
     return time_q, torch.cat(parts).numpy()
 
 
@@ -111,6 +120,7 @@ def generate(
     sd: float = SD,
     names_c: Sequence[int] | None = None,
     times: Sequence[float] | None = None,
+    batch: str | None = None,
     seed: int = 0,
 ) -> Generated:
     """Return, for each center, its own curve and n curves of vectors drawn from N(center, sd^2 I).
@@ -118,6 +128,7 @@ def generate(
     Args:
         center_ck: centers (c, k): those of clusters, or any points of the latent space.
         names_c: what to call the clusters (c,); -1 for a point that is the center of none. 0, 1, ... by default.
+        times, batch: as of `decoded`.
     """
     rng = np.random.default_rng(seed)
     names_c = np.arange(len(center_ck)) if names_c is None else np.asarray(names_c)
@@ -128,5 +139,17 @@ def generate(
         is_center += [True] + [False] * n
         cluster += [name] * (n + 1)
     z_mk = np.concatenate(z_ck).astype(np.float32)
-    time_q, y_mq = decoded(model, view, z_mk, times)
+    time_q, y_mq = decoded(model, view, z_mk, times, batch)
     return Generated(time_q, y_mq, z_mk, np.array(cluster, dtype=np.int64), np.array(is_center))
+
+
+def _code(view: SeriesView, batch: str | None) -> int | None:
+    """Return the index of a batch that the model is given."""
+    known = view.timeline.batches
+    if batch is None:
+        return None
+    if batch not in known:
+        what = f"the model is given no batch '{batch}'"
+        fix = did_you_mean(batch, known) if known else "leave it out: only data.view.batch: given has curves by batch"
+        raise DataError.one("E478", "batch", what, fix)
+    return known.index(batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -119,6 +120,76 @@ def test_batches_are_centered_gene_by_gene_and_the_mean_of_a_gene_stays():
     assert not np.allclose(curves(shifted, batch="none"), curves(table, batch="none"), atol=0.1)
 
 
+def test_given_batches_keep_times_of_their_own_and_replicates_are_averaged_within_them():
+    table = series((3.0, 1.0, 3.0, 3.0, 1.0), batch=list("baaba"))
+
+    view = fitted(table, scaling="none", batch="given")
+
+    assert view.time_t.tolist() == [1, 3, 3] and view.timeline.batch_t.tolist() == ["a", "a", "b"]
+    assert view.dims.covariates == (2,) and view.dims.n_genes == 3 and view.genes.tolist()[1:] == ["3 of a", "3 of b"]
+    wanted = [table.x_ng[:, [1, 4]].mean(1), table.x_ng[:, 2], table.x_ng[:, [0, 3]].mean(1)]
+    np.testing.assert_allclose(view.curves(table).x_nt, np.stack(wanted, 1), rtol=1e-6)
+
+
+def test_given_batches_may_keep_replicates_or_share_windows():
+    table = series((3.0, 1.0, 3.0, 3.0, 1.0), batch=list("baaba"))
+
+    kept = fitted(table, scaling="none", batch="given", replicates="keep")
+    cut = fitted(series(np.arange(6.0), batch=list("ababaa")), scaling="none", batch="given", windows=2)
+
+    assert kept.timeline.batch_t.tolist() == list("aaabb")
+    np.testing.assert_array_equal(kept.curves(table).x_nt, table.x_ng[:, [1, 4, 2, 0, 3]])
+    assert cut.time_t.tolist() == [1, 1, 4, 4] and cut.timeline.batch_t.tolist() == list("abab")
+    samples = series(np.arange(6.0), batch=list("ababaa"))
+    np.testing.assert_allclose(cut.curves(samples).x_nt[:, 2], samples.x_ng[:, [4, 5]].mean(1), rtol=1e-6)
+
+
+@pytest.mark.parametrize("config", [{}, {"replicates": "keep"}, {"windows": 2}])
+def test_a_view_of_given_batches_is_the_same_after_json(config):
+    table = series((0.0, 0, 1, 2, 2, 3, 4), batch=list("abaabbb"))
+    view = fitted(table, batch="given", **config)
+
+    again = SeriesView.load(json.loads(json.dumps(view.state())))
+
+    assert again.dims == view.dims and again.state() == view.state()
+    assert np.array_equal(again.curves(table).x_nt, view.curves(table).x_nt)
+
+
+def test_batches_of_several_columns_are_crossed():
+    table = series((0.0, 1, 0, 1), batch=list("aabb"))
+    table.var["run"] = np.array(["1", "2", "1", "1"])
+    crossed = dataclasses.replace(table, facts={**table.facts, "batch": ["lab", "run"]})
+
+    view = fitted(crossed, batch="given")
+
+    assert view.timeline.batches == ["lab=a, run=1", "lab=a, run=2", "lab=b, run=1"]
+
+
+def test_new_batches_and_times_that_a_batch_did_not_have_are_refused_together():
+    view = fitted(series((0.0, 1, 2, 0, 1), batch=list("aaabb")), batch="given")
+
+    with pytest.raises(DataError) as caught:
+        view.curves(series((0.0, 1, 2, 1), batch=list("cabd")))
+
+    told = str(caught.value)
+    assert "set: batches that the model was not trained on: 'c', 'd'" in told and "it knows 'a', 'b'" in told
+    assert "set: 1 time that the model was not trained on in their batch: '2.0'" in told
+    with pytest.raises(DataError, match=r"E470\] set: the samples have no 'lab'"):
+        view.curves(series((0.0, 1, 2, 1)))
+
+
+def test_a_gap_is_filled_in_from_the_same_batch():
+    table = series((0.0, 1, 2, 0, 1, 2), batch=list("aaabbb"))
+    table.x_ng[:, 3:] += 100
+    table.x_ng[2, 1] = table.x_ng[3, 4] = table.x_ng[4, 3:] = np.nan
+
+    x_nt = fitted(table, scaling="none", missing="mask", batch="given").curves(table).x_nt
+
+    assert x_nt[2, 2] == pytest.approx(table.x_ng[2, [0, 2]].mean(), rel=1e-5)
+    assert x_nt[3, 3] == pytest.approx(table.x_ng[3, [3, 5]].mean(), rel=1e-5)
+    np.testing.assert_allclose(x_nt[4, 1::2], table.x_ng[4, :3], rtol=1e-5)  # there is no other
+
+
 def test_a_value_that_was_not_measured_has_no_weight_and_lies_between_its_neighbors():
     table = series((0.0, 1.0, 4.0, 5.0))
     table.x_ng[2, 1] = table.x_ng[7, 0] = np.nan
@@ -173,6 +244,17 @@ def test_every_gene_is_in_one_batch_and_batches_are_even():
         (series((1.0, 1.0)), {}, r"E473\] data.time: 1 times; a series needs 2 or more"),
         (series(genes=1), {}, r"E430\] data.split: 1 gene to train on and 0 to validate on; 2 and 1 are needed"),
         (series(batch=["a", "b", "c", "d"]), {}, r"E475\] data.view.batch: every batch has one time only"),
+        (series(batch=list("abcd")), {"batch": "given"}, r"E475\] data.view.batch: every batch has one time only"),
+        (
+            series(batch=list("aaaa")),
+            {"batch": "given"},
+            r"E475\] data.view.batch: .* needs a data.batch of two batches",
+        ),
+        (
+            series(),
+            {"batch": "given"},
+            r"E475\] data.view.batch: batch: given needs a data.batch of two batches or more",
+        ),
         (series(x=-np.ones((9, 4))), {"scaling": "log1p"}, r"E474\] data.view.scaling: .* takes no values below 0"),
         (
             series(),
