@@ -71,14 +71,14 @@ def generate(
 
     Args:
         out: a .csv or .h5ad file to write; one that exists is replaced only with `force`.
-        wish: settings of `results.generate.Wish`: n, clusters, cluster, at, prior, times, sd, seed.
+        wish: settings of `results.generate.Wish`: n, clusters, cluster, at, prior, times, batch, sd, seed.
 
     Returns:
         a data frame with a row per curve: name, cluster, center, its vector, and its scaled values by time.
 
     Raises:
         SpecError: when a setting is unknown or out of bounds.
-        DataError: when the model is none of series, or the cluster, the point or a time is not among what it has.
+        DataError: when the model is none of series, or the cluster, point, time or batch is not among its own.
     """
     from gxsearch.config import read
     from gxsearch.results import generate as new

@@ -68,6 +68,9 @@ def pseudobulk(cells: str, out: str, force: bool, **given: Any) -> None:
 @click.option("--at", metavar="Z,Z,...", help="Draw around this point of the latent space instead.")
 @click.option("--prior", is_flag=True, help="Draw anywhere instead: from N(0, I).")
 @click.option("--times", metavar="T,T,...", help="Times, in units of the data; by default those of the training.")
+@click.option(
+    "--batch", metavar="NAME", help="Batch of the curves, where the model is given any; by default that of most times."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of clusters and draws.")
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
 def generate(run: str, out: str, at: str | None, times: str | None, force: bool, **given: Any) -> None:

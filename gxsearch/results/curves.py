@@ -45,7 +45,7 @@ _CAPTIONS = {
 
 @dataclass(frozen=True)
 class SeriesCurves:
-    """What the pictures show.
+    """What the pictures show; of a model that is given batches, the batch of most times.
 
     Attributes:
         clusters: a row per cluster and time: cluster, genes (how many), time, mean and sd of the genes' scaled values,
@@ -64,21 +64,22 @@ def series_curves(found: Package, table: Table, z_nk: np.ndarray, clusters: int)
     assert isinstance(found.view, SeriesView) and isinstance(found.model, RVAgene)
     divided, curves = divide(z_nk, clusters), found.view.curves(table)
     value_nt = curves.x_nt if curves.weight_nt is None else np.where(curves.weight_nt > 0, curves.x_nt, np.nan)
-    time_t, center_ct = decoded(found.model, found.view, divided.center_ck)
+    own_t = found.view.timeline.usual_t
+    time_t, center_ct = decoded(found.model, found.view, divided.center_ck, found.view.time_t[own_t])
     rows = []
     for c, center_t in enumerate(center_ct):
-        mine_nt = curves.x_nt[divided.cluster_n == c]
+        mine_nt = curves.x_nt[divided.cluster_n == c][:, own_t]
         told = {"cluster": c, "genes": len(mine_nt), "time": time_t, "mean": mine_nt.mean(0), "sd": mine_nt.std(0)}
         rows.append(pd.DataFrame({**told, "decoded": center_t}))
     shown = _shown(table, divided)
-    _, y_mt = decoded(found.model, found.view, z_nk[shown])
+    _, y_mt = decoded(found.model, found.view, z_nk[shown], time_t)
     genes = [
         pd.DataFrame(
             {
                 "gene": table.obs_names[i],
                 "cluster": divided.cluster_n[i],
                 "time": time_t,
-                "value": value_nt[i],
+                "value": value_nt[i, own_t],
                 "reconstructed": y_t,
             }
         )

@@ -30,7 +30,7 @@ from gxsearch.results import package
 from gxsearch.results.first import joined
 from gxsearch.results.package import Package
 from gxsearch.results.run_dir import RunDir
-from gxsearch.training.curves import default_clusters, divide
+from gxsearch.training.curves import decoded, default_clusters, divide
 from gxsearch.training.embedding import reconstruct
 
 PROVENANCE = "gxsearch"
@@ -237,8 +237,15 @@ def _values(adata: AnnData, found: Package, table: Table, vectors: np.ndarray, a
 
 
 def _recon_series(found: Package, table: Table, vectors: np.ndarray) -> np.ndarray:
-    """Return the model's values (samples, genes) at the time of each sample, without effects of batches."""
-    values_nt = found.view.curves(table).restored(reconstruct(found.model, vectors))
+    """Return the model's values (samples, genes) at the time of each sample, without effects of batches.
+
+    Of a model that is given batches they are those under the batch of most times.
+    """
+    if found.view.timeline.batches:
+        y_nt = decoded(found.model, found.view, vectors, found.view.time_t)[1]
+    else:
+        y_nt = reconstruct(found.model, vectors)
+    values_nt = found.view.curves(table).restored(y_nt)
     return np.ascontiguousarray(values_nt[:, found.view.places(table)].T)
 
 

@@ -33,6 +33,9 @@ class Wish(Config):
     at: list[float] | None = knob(None, doc="a point of the latent space to draw around instead")
     prior: bool = knob(False, doc="draw anywhere: from the prior N(0, I) instead")
     times: list[float] | None = knob(None, doc="times to give, in units of the data; by default those of the training")
+    batch: str | None = knob(
+        None, doc="the batch whose curves to give, where the model is given batches; by default that of most times"
+    )
     sd: float = knob(SD, doc="standard deviation of the draws; the paper's covariance is 0.3 I", low=0.0)
     seed: int = knob(0, doc="seed of the draws and of k-means", low=0, high=2**32 - 1)
 
@@ -44,7 +47,7 @@ def new_curves(run: RunDir, wish: Wish, number: int | None = None) -> Generated:
 
     Raises:
         DataError: when the model is none of series, there is no such cluster, a time is beyond those of the training,
-            or the point is not of the length of the model's vectors.
+            the model is given no such batch, or the point is not of the length of the model's vectors.
     """
     found = package.of_run(run, number)
     _of_series(found, str(run.path))
@@ -60,7 +63,8 @@ def new_curves(run: RunDir, wish: Wish, number: int | None = None) -> Generated:
             if wish.cluster >= clusters:
                 raise DataError.one("E478", "cluster", f"there is no cluster {wish.cluster} of 0 to {clusters - 1}")
             center_ck, names = center_ck[[wish.cluster]], [wish.cluster]
-    return generate(found.model, found.view, center_ck, wish.n, sd=sd, names_c=names, times=wish.times, seed=wish.seed)
+    under = {"times": wish.times, "batch": wish.batch, "seed": wish.seed}
+    return generate(found.model, found.view, center_ck, wish.n, sd=sd, names_c=names, **under)
 
 
 def _point(found: Package, wish: Wish) -> tuple[np.ndarray, list[int]]:

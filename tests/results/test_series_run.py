@@ -199,3 +199,35 @@ def test_damaged_curves_are_told(run):
     with pytest.raises(RunError, match="E631.*genes.csv.*cannot be read"):
         report.write(run)
     path.write_text(text)
+
+
+def test_a_run_that_is_given_batches_draws_curves_of_each_and_refuses_new_ones(tmp_path):
+    adata = load("sim_series?n=20&g=60")
+    adata.obs["lab"] = pd.Categorical(list("aab" * 6 + "ab"))
+    adata.write_h5ad(tmp_path / "two.h5ad")
+    spec = SPEC.replace("sim_series?n=20&g=100", "two.h5ad").replace(
+        "time: time", "time: time, batch: [lab], view: {batch: given}"
+    )
+    (tmp_path / "two.yaml").write_text(spec)
+    run = api.train(api.load_spec(tmp_path / "two.yaml"), out=tmp_path, name="run", quiet=True)
+
+    made = {
+        name: invoke("generate", run.path, "-o", tmp_path / f"{name}.csv", "--prior", "--batch", name) for name in "abc"
+    }
+    usual = api.generate(run.path, prior=True)
+
+    assert "pca-2" in set(leaderboard.table(run)["trial"])
+    a, b = (pd.read_csv(tmp_path / f"{name}.csv").filter(regex=r"^[\d.]+$") for name in "ab")
+    assert a.shape[1] == 20 and not np.allclose(a, b) and "the model is given no batch 'c'" in str(made["c"].exception)
+    np.testing.assert_allclose(a, usual.filter(regex=r"^[\d.]+$"), rtol=1e-4)
+    assert len(pd.read_csv(run.curves / "genes.csv")["time"].unique()) == (adata.obs["lab"] == "a").sum()
+    out = api.embed(run.path, tmp_path / "two.h5ad", tmp_path / "out.h5ad", recon=True)
+    np.testing.assert_allclose(out.varm["rvagene"], anndata.read_h5ad(run.embeddings).varm["rvagene"], atol=1e-5)
+    assert np.isfinite(out.layers["rvagene_recon"]).all()
+    adata.obs["lab"] = adata.obs["lab"].astype(str).replace("b", "z")
+    adata.write_h5ad(tmp_path / "new.h5ad")
+    with pytest.raises(
+        DataError,
+        match="batches that the model was not trained on: 'z' - it knows 'a', 'b'",
+    ):
+        api.embed(run.path, tmp_path / "new.h5ad", tmp_path / "other.h5ad")
