@@ -189,7 +189,8 @@ def test_a_start_at_pca_is_pca():
     z_nk = model.skip_in(torch.from_numpy(x)).detach().numpy()
 
     pca = PCA(4, random_state=0).fit(x)
-    np.testing.assert_allclose(np.abs(z_nk), np.abs(pca.transform(x)) / np.sqrt(pca.explained_variance_.mean()), atol=1e-3)
+    wanted_nk = np.abs(pca.transform(x)) / np.sqrt(pca.explained_variance_.mean())
+    np.testing.assert_allclose(np.abs(z_nk), wanted_nk, atol=1e-3)
     found = model.skip_out(torch.from_numpy(z_nk)).detach().numpy()
     np.testing.assert_allclose(found, pca.inverse_transform(pca.transform(x)), atol=1e-3)
 
