@@ -51,7 +51,8 @@ def embeddings(
     ``mean`` and ``variance`` over training rows; obsm["X_fe"] the vectors, float32; obsm["X_pca"] as many principal
     components of the training rows, as a control (of log counts, where the model reads counts); varm["fe"] gene
     vectors, where the model has them, NaN for genes that it lacks; uns["gxsearch"]["fe"] one JSON string that says
-    where all this is from. With `data.orientation: genes` the AnnData is as the file is, and the rows are var: their columns and split, varm["fe"] the vectors,
+    where all this is from. With `data.orientation: genes` the AnnData is as the file is, and the rows are var: their
+    columns and split, varm["fe"] the vectors,
     varm["X_pca"] the control; obsm["fe"] holds the vectors of samples, where the model has them. For `rvagene` var has
     also ``rvagene_cluster``, by k-means on the vectors, the largest first, and ``rvagene_shift`` and ``rvagene_scale``,
     what each curve was moved and divided by; and the control is of curves. For `nbvae` see `results.counts.add`.
