@@ -14,7 +14,7 @@ from gxsearch.config import Config, knob
 from gxsearch.data.batch import Batch
 from gxsearch.data.table import Table
 from gxsearch.data.tensors import borrow
-from gxsearch.data.view import Dims, Examples, View, align
+from gxsearch.data.view import Dims, Examples, View, ordered
 from gxsearch.errors import DataError, Fault
 
 _ROWS = 1024
@@ -104,10 +104,7 @@ class EntriesView(View):
         Raises:
             DataError: naming the genes that the table lacks.
         """
-        table = table.dense()
-        if np.array_equal(table.var_names, self._genes):
-            return table.x_ng
-        return align(table.x_ng, table.var_names, self._genes, table.facts.get("source", "table"))
+        return ordered(table, self._genes)
 
     def heldout(self) -> np.ndarray:
         """Return which entries of the training rows are held out (n, g), bool."""

@@ -21,7 +21,7 @@ from gxsearch.data.features import Features
 from gxsearch.data.neighbors import Neighbors, patches
 from gxsearch.data.table import PARTS, Table
 from gxsearch.data.tensors import borrow
-from gxsearch.data.view import Dims, Examples, View, align
+from gxsearch.data.view import Dims, Examples, View, ordered
 from gxsearch.errors import DataError, Fault
 
 FIRST = "first"
@@ -112,10 +112,7 @@ class GraphView(View):
         Raises:
             DataError: naming the genes that the table lacks.
         """
-        table = table.dense()
-        if np.array_equal(table.var_names, self._genes):
-            return table.x_ng
-        return align(table.x_ng, table.var_names, self._genes, table.facts.get("source", "table"))
+        return ordered(table, self._genes)
 
     def sections(self, table: Table) -> np.ndarray:
         """Return the section of each row (n,); with `neighbors: part`, the part of a section."""

@@ -15,7 +15,7 @@ from gxsearch.data.entries import row_keys, scramble
 from gxsearch.data.groups import Groups
 from gxsearch.data.table import Table
 from gxsearch.data.tensors import borrow
-from gxsearch.data.view import Dims, Examples, View, align
+from gxsearch.data.view import Dims, Examples, View, ordered
 from gxsearch.errors import DataError, Fault
 
 _VALUES = 1 << 22
@@ -107,10 +107,7 @@ class MatrixView(View):
         Raises:
             DataError: naming the genes that the table lacks.
         """
-        table = table.dense()
-        if np.array_equal(table.var_names, self._genes):
-            return table.x_ng
-        return align(table.x_ng, table.var_names, self._genes, table.facts.get("source", "table"))
+        return ordered(table, self._genes)
 
     def scaled(self, x_ng: np.ndarray) -> np.ndarray:
         """Return values (n, g) in units of the table as the model reads them."""

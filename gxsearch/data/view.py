@@ -162,6 +162,18 @@ class Scales(Protocol):
         """Return values (n, g) in units of the table, genes in the view's order, as the model reads them."""
 
 
+def ordered(table: Table, genes: np.ndarray) -> np.ndarray:
+    """Return the dense values (n, g) of a table in the order of `genes`; no copy where none is needed.
+
+    Raises:
+        DataError: naming the genes that the table lacks.
+    """
+    table = table.dense()
+    if np.array_equal(table.var_names, genes):
+        return table.x_ng
+    return align(table.x_ng, table.var_names, genes, table.facts.get("source", "table"))
+
+
 def align(x_ng: np.ndarray, have: np.ndarray, want: np.ndarray, where: str, *, noun: str = "genes") -> np.ndarray:
     """Return the columns of `x_ng` (n, g_have) in the order of the genes `want`: (n, g_want).
 
