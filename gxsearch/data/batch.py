@@ -20,9 +20,10 @@ class Batch:
     """Examples on a device. A view fills the fields that its models read and leaves the others None.
 
     Attributes:
-        x: values that are read or predicted, float.
+        x: values that are read or predicted, float; of tokens the bins (n, l), int64, 0 for not expressed.
         row: index of each example among the rows that get a vector, int64.
-        gene: index of each value's gene, int64, where values come as (row, gene) entries.
+        gene: index of each value's gene, int64, where values come as (row, gene) entries; of tokens (n, l), or (1, l)
+            where all rows have the same.
         weight: weight of each value in the loss, same shape as `x`; None means one.
         total: what the weighted sum of losses is divided by; None means the sum of `weight`. With several
             workers it is the mean over the ranks, so that averaged gradients equal those of one worker.
@@ -35,8 +36,12 @@ class Batch:
         nonzero: row and gene of each value of `x` other than zero (2, m), int64, where it pays to know them.
         covariate: category of each nuisance covariate (n, covariates), int64; -1 for one that training did not have.
         chance: probability of each class (n, c); zeros where the class is not known.
-        known: share of examples, of this and all other batches of their part, whose class is known.
-        balance: weight of each example so that the mean over the part counts classes alike, whatever their sizes (n,).
+        known: share of examples, of this and all other batches of their part, whose class is known; of tokens one
+            share for each phenotype.
+        balance: weight of each example so that the mean over the part counts classes alike, whatever their sizes (n,);
+            of tokens (n, phenotypes), zero where the phenotype is not known.
+        length: number of tokens of each example (n,), int64, those after it being padding; None where all have all.
+        phenotype: category of each phenotype (n, phenotypes), int64; -1 where it is not specified.
         node: features of the points (p, f) that the examples and their neighbors are.
         at: places of the points (p, d).
         edge: senders and receivers among the points (2, e), int64.
@@ -57,8 +62,10 @@ class Batch:
     nonzero: Tensor | None = None
     covariate: Tensor | None = None
     chance: Tensor | None = None
-    known: float = 1.0
+    known: float | Tensor = 1.0
     balance: Tensor | None = None
+    length: Tensor | None = None
+    phenotype: Tensor | None = None
     node: Tensor | None = None
     at: Tensor | None = None
     edge: Tensor | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -31,6 +31,8 @@ class Dims:
         n_rest: genes whose counts are in the rows' totals and that the model does not see.
         n_features: features of a point of a graph; 0 where there is none.
         n_hops: steps between neighbors that a batch holds all points for.
+        n_bins: bins that tokens divide values into; 0 where values are no tokens.
+        phenotypes: categories of each phenotype, by its name.
     """
 
     n_rows: int
@@ -43,6 +45,8 @@ class Dims:
     n_rest: int = 0
     n_features: int = 0
     n_hops: int = 0
+    n_bins: int = 0
+    phenotypes: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "covariates", tuple(self.covariates))  # JSON gives a list
