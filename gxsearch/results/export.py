@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from gxsearch.data.manifest import MANIFEST
 from gxsearch.errors import RunError, UnsafeError
 from gxsearch.models import registry
 from gxsearch.results import package, page
@@ -79,7 +80,7 @@ def _check_target(folder: Path) -> None:
         raise UnsafeError.one("E810", str(folder), "the export folder is a link", "give the folder it points to")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
-    if not folder.is_dir() or not (folder / checkpoint.MANIFEST).is_file() or not (folder / VIEW).is_file():
+    if not folder.is_dir() or not (folder / MANIFEST).is_file() or not (folder / VIEW).is_file():
         raise RunError.one("E636", str(folder), "is there already and is no export of ours", "give another -o")
 
 

@@ -16,6 +16,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from gxsearch.config import read as read_config
+from gxsearch.data.manifest import verified
 from gxsearch.data.orient import turned
 from gxsearch.data.table import DataConfig, Table
 from gxsearch.data.view import View
@@ -119,7 +120,7 @@ def load(path: str | Path) -> Package:
         RunError: when it is no whole export of ours, or a byte differs from what was written.
     """
     folder = Path(path)
-    files = checkpoint.verified(folder)
+    files = verified(folder)
     try:
         config, view = json.loads(files[CONFIG]), json.loads(files[VIEW])
         job = Job(

@@ -15,9 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
 
+from gxsearch.data.manifest import MANIFEST, verified
 from gxsearch.errors import RunError
-
-MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -99,23 +98,6 @@ def _put(path: Path, data: bytes | dict[str, Tensor]) -> str:
     with open(path, "rb") as file:
         os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def verified(folder: Path) -> dict[str, bytes]:
-    """Return the files that the manifest of `folder` names, checked against it.
-
-    Raises:
-        RunError: when the manifest or a file is missing, or a sum differs.
-    """
-    try:
-        sums = json.loads((folder / MANIFEST).read_bytes())
-        files = {name: (folder / name).read_bytes() for name in sums}
-    except (OSError, ValueError) as error:
-        raise RunError.one("E622", str(folder), f"not a whole folder of ours ({error})") from None
-    for name, data in files.items():
-        if hashlib.sha256(data).hexdigest() != sums[name]:
-            raise RunError.one("E623", str(folder / name), "the file is damaged: its sha256 is not that written")
-    return files
 
 
 def _flatten(optimizer: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -5,10 +5,11 @@ import pytest
 import yaml
 
 from gxsearch.data.builtin import load_builtin
+from gxsearch.data.manifest import verified
 from gxsearch.errors import DataError, RunError, UnsafeError
 from gxsearch.results import leaderboard, package
 from gxsearch.results.export import export, load
-from gxsearch.training import checkpoint
+
 
 FILES = {"config.json", "model.safetensors", "genes.txt", "view.json", "metrics.json", "README.md", "manifest.json"}
 
@@ -26,7 +27,7 @@ def test_an_export_holds_the_files_of_a_hub_and_their_sums(exported, finished):
     assert config["model"] == "fe" and config["params"]["gene_dim"] == 6
     assert genes == package.of_run(finished).genes.tolist()
     assert json.loads((exported / "metrics.json").read_text())["test/knn"] == 0.9
-    assert set(checkpoint.verified(exported)) == FILES - {"manifest.json"}
+    assert set(verified(exported)) == FILES - {"manifest.json"}
 
 
 def test_a_loaded_export_embeds_bit_for_bit_like_the_checkpoint(exported, finished, table):
