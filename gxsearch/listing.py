@@ -34,7 +34,7 @@ def models(name: str | None, *, as_json: bool) -> str:
             [n, (registry.get(n).__doc__ or "").splitlines()[0], registry.get(n).reference] for n in registry.names()
         ]
         return json.dumps(rows, indent=1) if as_json else _columns([["model", "what it is", "reference"], *rows])
-    kind = registry.get(name)
+    kind = registry.get(name, name)
     groups = {"model": kind.Config, "train": kind.Train, "data.view": kind.View.Config}
     found = [
         {"setting": f"{group}.{s.name}", "type": s.kind, "default": s.default, "bounds": s.bounds, "meaning": s.doc}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -23,7 +25,7 @@ def read_genes(path: str, base: Path | None) -> list[str]:
         DataError: E401 no such file, E431 unreadable or without names.
     """
     try:
-        lines = find(path, base=base).read_text(encoding="utf-8-sig").splitlines()
+        lines = find(path, base=base, kind="file of genes").read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError.one("E431", path, f"cannot be read as text: {error}") from None
     names = [line.strip() for line in lines if line.strip()]
@@ -79,15 +81,35 @@ def choose_genes(
     Raises:
         DataError: E432 when too few genes are left.
     """
+    return pick_genes(config, _Rows(x_ng, train), var_names, where=where, base=base)
+
+
+class Measures(Protocol):
+    """What genes are chosen by, of transformed values over training rows, (g,) each."""
+
+    def cells(self) -> np.ndarray:
+        """Return the number of rows with a value other than zero."""
+
+    def detected(self) -> np.ndarray:
+        """Return the share of rows above the smallest value of all, or above zero."""
+
+    def variances(self) -> np.ndarray:
+        """Return the variances, float32."""
+
+
+def pick_genes(
+    config: Genes, measures: Measures, var_names: np.ndarray, *, where: str, base: Path | None
+) -> np.ndarray:
+    """Return what `choose_genes` does from measures that are known already; those not needed are not asked for."""
     named = np.ones(len(var_names), dtype=bool)
     if config.file is not None:
         place, _ = places(read_genes(config.file, base), var_names.tolist())
         named = np.isin(np.arange(len(var_names)), place)
     keep = np.flatnonzero(named)
     if config.min_cells:
-        keep = keep[_cells_g(x_ng[train])[keep] >= config.min_cells]
+        keep = keep[measures.cells()[keep] >= config.min_cells]
     if config.min_detected:
-        keep = keep[detected(x_ng[train])[keep] >= config.min_detected]
+        keep = keep[measures.detected()[keep] >= config.min_detected]
     wanted = max(config.top_variable or 1, 1)
     if len(keep) < wanted:
         what = f"data.genes: {counted(len(keep), 'gene')} of {len(var_names):,} left where {wanted:,} are wanted"
@@ -95,7 +117,7 @@ def choose_genes(
         raise DataError.one("E432", where, what, fix)
     if config.top_variable is None:
         return keep
-    var_g = variances(x_ng[train])[keep]
+    var_g = measures.variances()[keep]
     return np.sort(keep[np.lexsort((var_names[keep], -var_g))[: config.top_variable]])
 
 
@@ -124,5 +146,18 @@ def detected(x_ng: Matrix) -> np.ndarray:
     return np.asarray((x_ng > floor).sum(axis=0)).ravel() / x_ng.shape[0]
 
 
-def _cells_g(x_ng: Matrix) -> np.ndarray:
-    return np.asarray((x_ng != 0).sum(axis=0)).ravel()
+@dataclass(frozen=True)
+class _Rows:
+    """The measures of rows of a matrix in memory."""
+
+    x_ng: Matrix
+    rows: np.ndarray
+
+    def cells(self) -> np.ndarray:
+        return np.asarray((self.x_ng[self.rows] != 0).sum(axis=0)).ravel()
+
+    def detected(self) -> np.ndarray:
+        return detected(self.x_ng[self.rows])
+
+    def variances(self) -> np.ndarray:
+        return variances(self.x_ng[self.rows])

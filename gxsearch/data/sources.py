@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 
 import anndata
@@ -37,8 +38,8 @@ def load(path: str, *, base: Path | None = None) -> AnnData:
     return _read(find(path, base=base), _format(path), path)
 
 
-def find(path: str, *, base: Path | None = None) -> Path:
-    """Return the file that a relative or absolute path means.
+def find(path: str, *, base: Path | None = None, kind: str = "file or built-in set") -> Path:
+    """Return the file that a relative or absolute path means; `kind` is what it is called in messages.
 
     Raises:
         DataError: E401 with the nearest names in that folder, or the nearest built-in set.
@@ -48,19 +49,20 @@ def find(path: str, *, base: Path | None = None) -> Path:
     for place in places:
         if place.exists():
             return place
-    raise DataError.one("E401", path, "there is no such file or built-in set", _nearest(path, places))
+    sets = SETS if "built-in" in kind else ()
+    raise DataError.one("E401", path, f"there is no such {kind}", _nearest(path, places, sets))
 
 
-def _nearest(path: str, places: list[Path]) -> str:
+def _nearest(path: str, places: list[Path], sets: Collection[str]) -> str:
     folders = {place.parent.resolve() for place in places}
     names = sorted({entry.name for folder in folders if folder.is_dir() for entry in folder.iterdir()})
-    words = [*SETS, *names] if Path(path).parent == Path() else names
+    words = [*sets, *names] if Path(path).parent == Path() else names
     near = difflib.get_close_matches(Path(path).name, words, n=3, cutoff=0.5)
     if near:
         return "did you mean " + " or ".join(f"'{Path(path).parent / name}'" for name in near) + "?"
     if not any(folder.is_dir() for folder in folders):
         return f"there is no folder '{Path(path).parent}' either"
-    return f"known sets: {', '.join(SETS)}"
+    return f"known sets: {', '.join(sets)}" if sets else "name a file beside this one, or by its whole path"
 
 
 def _format(path: str) -> str:
@@ -73,6 +75,8 @@ def _format(path: str) -> str:
 
 
 def _read(place: Path, ending: str, source: str) -> AnnData:
+    if not (place.is_dir() or place.is_file()):  # a pipe would be waited for without end
+        raise DataError.one("E402", source, "is no file but a pipe, a socket or a device", "copy it into a file")
     if place.is_dir() != (ending == ".zarr"):
         raise DataError.one("E402", source, "is a folder" if place.is_dir() else "is not a folder of zarr arrays")
     try:
