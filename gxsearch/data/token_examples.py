@@ -104,7 +104,7 @@ class TokenRows:
         mine: slice = slice(None),
         hidden: bool = False,
     ) -> Batch:
-        """Return the batch of the rows that are `mine` of a batch; with `hidden` as in validation, else for training."""
+        """Return a batch of the rows that are `mine`; with `hidden` as in validation, else for training."""
         if hidden:
             names = self._names[rows[mine]]
             fields = self._layout.hidden(rows[mine], names)
