@@ -12,7 +12,7 @@ import pandas as pd
 from anndata import AnnData
 
 from gxsearch.data.columns import as_text, check_columns, check_coordinates, check_time, described, named_columns
-from gxsearch.data.findings import Findings, counted, shown
+from gxsearch.data.findings import Findings, Named, counted, shown
 from gxsearch.data.genes import check_genes
 from gxsearch.data.orient import check_orientation, of_features, of_rows, row_axis, row_frame
 from gxsearch.data.split import shares, sizes
@@ -38,14 +38,29 @@ def check(
     Codes: E410-E413, E417 values, E414 no rows or genes, E415 rows of zeros, E416 names, E421-E425 columns and
     coordinates, E423 classes too small, E426 orientation, E430 split, E431-E432 genes, E433 transform.
     """
+    check_described(adata, config, found, base=base, extra_obs=extra_obs)
+    x_ng = check_new(adata, config, found, allow_negative=allow_negative)
+    if x_ng is not None:
+        constant_g = _reduced(x_ng.max(axis=0)) == _reduced(x_ng.min(axis=0))
+        remark(
+            adata,
+            config,
+            found,
+            most=largest(x_ng),
+            whole=are_whole(x_ng),
+            constant=Named.of(adata.var_names, constant_g),
+        )
+    return x_ng
+
+
+def check_described(
+    adata: AnnData, config: DataConfig, found: Findings, *, base: Path | None, extra_obs: Iterable[str]
+) -> None:
+    """Note all that is wrong with the settings, and with what describes rows and genes; values are not looked at."""
     _check_steps(config.transform, found)
     check_rows(adata, check_orientation(config, found), found, extra=extra_obs)
     if adata.n_vars:
         check_genes(config.genes, np.array(adata.var_names, dtype=str), base, found)
-    x_ng = check_new(adata, config, found, allow_negative=allow_negative)
-    if x_ng is not None:
-        _remark(x_ng, adata, config, found)
-    return x_ng
 
 
 def check_rows(adata: AnnData, config: DataConfig, found: Findings, *, extra: Iterable[str]) -> None:
@@ -74,7 +89,7 @@ def check_new(adata: AnnData, config: DataConfig, found: Findings, *, allow_nega
     if gaps and "normalize" in config.transform:
         found.setting("E433", "data.transform: normalize adds up samples whose values may be missing", "leave it out")
     if x_ng is not None:
-        _check_zero_rows(x_ng, adata, config, found)
+        check_zero_rows(Named.of(adata.obs_names, zero_rows(x_ng)), config, found)
     return x_ng
 
 
@@ -105,12 +120,16 @@ def check_names(names: Iterable[str], part: str, found: Findings) -> None:
         found.content("E416", part, f"{counted(len(bad), 'name')} blank or with a NUL character: {shown(bad)}")
 
 
-def _check_zero_rows(x_ng: Matrix, adata: AnnData, config: DataConfig, found: Findings) -> None:
-    magnitude = np.abs(x_ng) if isinstance(x_ng, np.ndarray) else abs(x_ng)
-    zero_n = row_totals(magnitude) == 0
-    if not zero_n.any():
+def zero_rows(x_ng: Matrix) -> np.ndarray:
+    """Return which rows have no values other than zero (n,), bool."""
+    return row_totals(np.abs(x_ng) if isinstance(x_ng, np.ndarray) else abs(x_ng)) == 0
+
+
+def check_zero_rows(rows: Named, config: DataConfig, found: Findings) -> None:
+    """Note rows of zeros: they cannot be brought to a total (E415); without `normalize` they are only odd."""
+    if not rows.total:
         return
-    what = f"{counted(int(zero_n.sum()), 'row')} of zeros only: {shown(adata.obs_names[zero_n])}"
+    what = f"{counted(rows.total, 'row')} of zeros only: {shown(rows.first)}"
     if "normalize" in config.transform:
         found.content("E415", "X", what, "sc.pp.filter_cells(adata, min_counts=1), or leave normalize out")
     else:
@@ -151,17 +170,15 @@ def _check_sizes(n_obs: int, config: Split, wanted: list[str], found: Findings) 
         found.setting("E430", what, "raise the shares or bring more rows")
 
 
-def _remark(x_ng: Matrix, adata: AnnData, config: DataConfig, found: Findings) -> None:
-    """Warn of what is allowed and often a mistake."""
-    most, whole = largest(x_ng), are_whole(x_ng)
+def remark(adata: AnnData, config: DataConfig, found: Findings, *, most: float, whole: bool, constant: Named) -> None:
+    """Warn of what is allowed and often a mistake: `most` is the largest value, `constant` are genes of one value."""
     if config.transform and most < LOGGED_BELOW and not whole:
         steps = ", ".join(config.transform)
         found.warn(f"values look already logged (largest {most:.3g}, not whole numbers), and transform is [{steps}]")
     if whole and most > EXACT_BELOW:
         found.warn(f"counts up to {most:.0f} are rounded: float32 is exact to {EXACT_BELOW:.0f}")
-    constant_g = _reduced(x_ng.max(axis=0)) == _reduced(x_ng.min(axis=0))
-    if constant_g.any():
-        found.warn(f"{counted(int(constant_g.sum()), 'gene')} constant: {shown(adata.var_names[constant_g])}")
+    if constant.total:
+        found.warn(f"{counted(constant.total, 'gene')} constant: {shown(constant.first)}")
     dates = [name for name in adata.var_names if DATE.match(name)]
     if dates:
         found.warn(f"{counted(len(dates), 'gene name')} turned into dates by a spreadsheet: {shown(dates)}")

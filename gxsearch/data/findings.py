@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from gxsearch.errors import DataError, Fault
+
+MOST = 4
 
 
 @dataclass
@@ -38,6 +42,19 @@ class Findings:
         """Raise a `DataError` of all faults, if there are any."""
         if self.faults:
             raise DataError(self.faults)
+
+
+@dataclass(frozen=True)
+class Named:
+    """How many rows or genes are of a kind, and the names of the first `MOST`: one more than `shown` shows."""
+
+    total: int
+    first: list[str]
+
+    @classmethod
+    def of(cls, names: Sequence[str], chosen: np.ndarray) -> Named:
+        """Count and name those of `names` (n,) that are `chosen` (n,), bool."""
+        return cls(int(chosen.sum()), [str(names[i]) for i in np.flatnonzero(chosen)[:MOST]])
 
 
 def shown(names: Iterable[object], most: int = 3) -> str:

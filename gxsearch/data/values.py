@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -38,12 +38,22 @@ def read_values(
     stored = _stored(adata, layer, found, option)
     if stored is None:
         return None
-    matrix = _sound(stored, part, found)
-    fix = None if allow_negative else f"is {option} right?"
-    if not allow_negative and option == "data.layer":
-        fix += " without a transform, data.allow_negative: true takes them"
-    if matrix is None or not _check_numbers(matrix, part, adata, found, negative=fix, missing=allow_missing):
+    matrix = sound(stored, part, found)
+    if matrix is None:
         return None
+    check = NumberCheck(negative=None if allow_negative else negative_fix(option), gaps=allow_missing)
+    check.add(matrix, adata.obs_names, adata.var_names)
+    return as_float32(matrix) if check.report(part, found) else None
+
+
+def negative_fix(option: str = "data.layer") -> str:
+    """Return what to do about negative values where none may be; `option` names the layer."""
+    more = " without a transform, data.allow_negative: true takes them" if option == "data.layer" else ""
+    return f"is {option} right?{more}"
+
+
+def as_float32(matrix: Matrix) -> Matrix:
+    """Return the values as float32, dense ones C-contiguous; no copy where they are so already."""
     return (
         matrix.astype(np.float32, order="C", copy=False) if _is_dense(matrix) else matrix.astype(np.float32, copy=False)
     )
@@ -123,8 +133,11 @@ def _stored(adata: AnnData, layer: str | None, found: Findings, option: str) -> 
     return adata.layers[layer]
 
 
-def _sound(stored: object, part: str, found: Findings) -> Matrix | None:
-    """Return the matrix as ndarray or canonical CSR, never touching values of a broken structure."""
+def sound(stored: object, part: str, found: Findings) -> Matrix | None:
+    """Return the matrix as ndarray or canonical CSR, never touching values of a broken structure.
+
+    None, and E411 noted, where it is broken or holds no real numbers.
+    """
     if isinstance(stored, pd.DataFrame):
         stored = stored.to_numpy()
     if not sparse.issparse(stored):
@@ -156,28 +169,45 @@ def _canonical(stored: sparse.spmatrix, part: str, found: Findings) -> sparse.cs
     return None
 
 
-def _check_numbers(
-    matrix: Matrix, part: str, adata: AnnData, found: Findings, *, negative: str | None, missing: bool
-) -> bool:
-    """Note values that are not finite, too large or, with a fix for them, negative; return whether there were none."""
-    finite = ("E412", lambda v: ~np.isfinite(v), "NaN or infinite", "drop or fill these before the search")
-    tests: list[tuple[str, Callable, str, str]] = [
-        ("E412", np.isinf, "infinite", "drop or fill these before the search") if missing else finite,
-        ("E417", lambda v: np.isfinite(v) & (np.abs(v) > FLOAT32.max), "beyond float32", "rescale the data"),
-    ]
-    if negative is not None:
-        tests.append(("E413", lambda v: v < 0, "negative", negative))
-    whole = True
-    for code, is_bad, adjective, fix in tests:
-        if not any(is_bad(values).any() for values in _number_blocks(matrix)):
-            continue
-        total, places = _offenders(matrix, is_bad, adata)
-        found.content(code, part, f"{counted(total, 'value')} {adjective}: {places}", fix)
-        whole = False
-    return whole
+class NumberCheck:
+    """Counts values that are not finite, too large or, with a fix for them, negative; block after block of rows.
+
+    `gaps` allows NaN.
+    """
+
+    def __init__(self, *, negative: str | None, gaps: bool):
+        finite = ("E412", lambda v: ~np.isfinite(v), "NaN or infinite", "drop or fill these before the search")
+        self._tests: list[tuple[str, Callable, str, str]] = [
+            ("E412", np.isinf, "infinite", "drop or fill these before the search") if gaps else finite,
+            ("E417", lambda v: np.isfinite(v) & (np.abs(v) > FLOAT32.max), "beyond float32", "rescale the data"),
+        ]
+        if negative is not None:
+            self._tests.append(("E413", lambda v: v < 0, "negative", negative))
+        self._found: list[tuple[int, list[str]]] = [(0, [])] * len(self._tests)
+
+    def add(self, matrix: Matrix, obs_names: Sequence[str], var_names: Sequence[str]) -> bool:
+        """Look at further rows; return whether all of their values can be used."""
+        whole = True
+        for i, (_, is_bad, _, _) in enumerate(self._tests):
+            if not any(is_bad(values).any() for values in _number_blocks(matrix)):
+                continue
+            total, places = _offenders(matrix, is_bad, obs_names, var_names)
+            self._found[i] = (self._found[i][0] + total, [*self._found[i][1], *places][:3])
+            whole = False
+        return whole
+
+    def report(self, part: str, found: Findings) -> bool:
+        """Note what was found; return whether all values can be used."""
+        for (code, _, adjective, fix), (total, places) in zip(self._tests, self._found, strict=True):
+            if total:
+                text = ", ".join(places) + (", ..." if total > len(places) else "")
+                found.content(code, part, f"{counted(total, 'value')} {adjective}: {text}", fix)
+        return not any(total for total, _ in self._found)
 
 
-def _offenders(matrix: Matrix, is_bad: Callable, adata: AnnData) -> tuple[int, str]:
+def _offenders(
+    matrix: Matrix, is_bad: Callable, obs_names: Sequence[str], var_names: Sequence[str]
+) -> tuple[int, list[str]]:
     total, places = 0, []
     for start, block in row_blocks(matrix):
         if _is_dense(block):
@@ -189,5 +219,5 @@ def _offenders(matrix: Matrix, is_bad: Callable, adata: AnnData) -> tuple[int, s
         total += len(row_e)
         for row, gene in zip(row_e[: 3 - len(places)], gene_e, strict=False):
             value = float(block[row, gene])
-            places.append(f"row '{adata.obs_names[start + row]}' gene '{adata.var_names[gene]}' is {value:g}")
-    return total, ", ".join(places) + (", ..." if total > len(places) else "")
+            places.append(f"row '{obs_names[start + row]}' gene '{var_names[gene]}' is {value:g}")
+    return total, places
