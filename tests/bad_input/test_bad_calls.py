@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anndata
 import pytest
-from conftest import Home, cells
+from case import Home, cells
 
 from gxsearch import api
 

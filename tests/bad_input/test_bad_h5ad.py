@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from conftest import Home, cells
+from case import Home, cells
 from scipy import sparse
 
 

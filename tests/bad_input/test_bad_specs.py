@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Home, cells
+from case import Home, cells
 
 HEAD = "gxsearch: 1\nname: case\n"
 FE = HEAD + "model: fe\ndata: {path: cells.h5ad}\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Home
+from case import Home
 
 
 def table(n: int = 12, g: int = 4, separator: str = ",") -> list[list[str]]:

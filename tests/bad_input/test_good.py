@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
-from conftest import Home, cells
+from case import Home, cells
 from scipy import sparse
 from test_bad_specs import END, FE, HEAD
 from test_bad_text import table, text
