@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gxsearch.data import token_cache
 from gxsearch.data.tensors import borrow
 from gxsearch.data.tokenizer import Tokens
 
@@ -19,12 +20,17 @@ _SHARE = 0.25
 
 
 class Panel:
-    """Layout `dense`: the bins of all genes (n, g), uint8; every row has the same genes."""
+    """Layout `dense`: the bins of all genes (n, g), uint8; every row has the same genes.
+
+    Many rows beside the CPU stay as they are in the file, and are made dense a batch at a time.
+    """
 
     def __init__(self, view: TokensView, tokens: Tokens, device: torch.device):
-        self._view = view
-        self._home = home(device, (len(tokens.indptr) - 1) * tokens.n_genes)
-        self._bin = torch.from_numpy(tokens.dense()).to(self._home)
+        self._view, self._tokens = view, tokens
+        size = (len(tokens.indptr) - 1) * tokens.n_genes
+        self._home = home(device, size)
+        spread = self._home.type != "cpu" or size < token_cache.LARGE
+        self._bin = torch.from_numpy(tokens.dense()).to(self._home) if spread else None
         self._gene = torch.arange(tokens.n_genes, device=device)[None]
 
     def length(self, rows: np.ndarray) -> np.ndarray:
@@ -36,7 +42,10 @@ class Panel:
 
     def plain(self, rows: np.ndarray) -> dict[str, Tensor]:
         """Return bins (n, g) and genes (1, g)."""
-        x = self._bin.index_select(0, torch.from_numpy(rows).to(self._home))
+        if self._bin is None:
+            x = torch.from_numpy(self._tokens.take(rows).dense())
+        else:
+            x = self._bin.index_select(0, torch.from_numpy(rows).to(self._home))
         return {"x": x.to(self._gene.device).long(), "gene": self._gene}
 
     def drawn(self, rows: np.ndarray, mine: slice) -> dict[str, Tensor]:

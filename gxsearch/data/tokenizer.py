@@ -48,15 +48,17 @@ class Tokens:
 
     def dense(self) -> np.ndarray:
         """Return the bins of all genes (n, g), uint8."""
-        bin_ng = np.zeros((len(self.indptr) - 1, self.n_genes), dtype=np.uint8)
-        self.spread(bin_ng, 0)
+        length_n = np.diff(self.indptr)
+        bin_ng = np.zeros((len(length_n), self.n_genes), dtype=np.uint8)
+        bin_ng[np.repeat(np.arange(len(length_n)), length_n), self.gene] = self.bin
         return bin_ng
 
-    def spread(self, bin_ng: np.ndarray, first: int) -> None:
-        """Write the bins of the rows from `first` on into zeros (n', g)."""
-        start = self.indptr[first : first + len(bin_ng) + 1]
-        mine = slice(start[0], start[-1])
-        bin_ng[np.repeat(np.arange(len(bin_ng)), np.diff(start)), self.gene[mine]] = self.bin[mine]
+    def take(self, rows: np.ndarray) -> Tokens:
+        """Return the tokens of these rows."""
+        length = np.diff(self.indptr)[rows]
+        indptr = np.append(0, np.cumsum(length))
+        place = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], length)
+        return Tokens(self.bin[place], self.gene[place], indptr, self.n_genes)
 
 
 class Tokenizer:
