@@ -33,6 +33,7 @@ class Dims:
         n_hops: steps between neighbors that a batch holds all points for.
         n_bins: bins that tokens divide values into; 0 where values are no tokens.
         phenotypes: categories of each phenotype, by its name.
+        pretrained: folder of the exported model whose weights the training starts from; empty for none.
     """
 
     n_rows: int
@@ -47,6 +48,7 @@ class Dims:
     n_hops: int = 0
     n_bins: int = 0
     phenotypes: dict[str, int] = field(default_factory=dict)
+    pretrained: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "covariates", tuple(self.covariates))  # JSON gives a list

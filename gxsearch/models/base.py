@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,6 +20,9 @@ _HAIR = 1e-6
 """Share of an epoch by which floating point may put the end of a cycle off."""
 
 
+Precision = Literal["auto", "fp32", "bf16"]
+
+
 @dataclass(frozen=True)
 class Losses:
     """What one forward pass gives back.
@@ -31,6 +34,8 @@ class Losses:
         weight: weight of each predicted value; None means one.
         latent: the rows' codes without noise (n, k), for the number of active units.
         by_gene: `prediction` and `target` are (n, g), so that the loop may correlate gene by gene.
+        sizes: what a term is a mean over, where that is not what the batch's others are: tokens, of which batches of
+            as many rows have more or fewer.
     """
 
     terms: dict[str, Tensor]
@@ -40,11 +45,17 @@ class Losses:
     weight: Tensor | None = None
     latent: Tensor | None = None
     by_gene: bool = False
+    sizes: dict[str, float] = field(default_factory=dict)
 
     @property
     def total(self) -> Tensor:
         """The weighted sum of the terms, a scalar."""
         return sum(self.weights[name] * term for name, term in self.terms.items())
+
+    def beside(self, other: Losses) -> Losses:
+        """Return the terms of both, of the same batch."""
+        more = {name: getattr(self, name) | getattr(other, name) for name in ("terms", "weights", "sizes")}
+        return replace(self, **more)
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,9 @@ class TrainConfig(Config):
     schedule: Schedule = knob(
         "constant", doc="learning rate over the training: constant, down by a cosine or line, up and down, at plateaus"
     )
+    warmup: float = knob(
+        0.0, doc="share of the training in which the learning rate rises from 0, before its schedule", low=0.0, high=0.9
+    )
     plateau_patience: int = knob(
         5, doc="epochs without a better objective after which schedule plateau lowers the learning rate", low=1
     )
@@ -95,6 +109,8 @@ class TrainConfig(Config):
     )
     min_delta: float = knob(0.0, doc="least improvement of the objective that patience and plateau heed", low=0.0)
     target: float | None = knob(None, doc="a training ends once its warm-up is over and the objective is this good")
+    accumulate: int = knob(1, doc="batches whose gradients are averaged for one step of the optimizer", low=1)
+    precision: Precision = knob("fp32", doc="of the forward pass: auto is bf16 on a GPU that has it, else fp32")
 
 
 class GeneModel(nn.Module, ABC):
@@ -149,6 +165,9 @@ class GeneModel(nn.Module, ABC):
     def objection(cls, config: Config, dims: Dims) -> str | None:
         """Return why these settings cannot work on data of these sizes, ``what; fix``, or None; a documented hook."""
         return None
+
+    def adopt(self, train: TrainConfig) -> None:
+        """Take note of how training will run; a documented hook for settings of how things are computed, not what."""
 
     def parameter_groups(self, train: TrainConfig) -> list[dict]:
         """Return the optimizer's parameter groups; a documented hook for settings that differ by table."""

@@ -11,7 +11,7 @@ import gxsearch.models
 from gxsearch.errors import SpecError, did_you_mean
 from gxsearch.models.base import GeneModel
 
-_NOT_MODELS = {"base", "registry"}
+_NOT_MODELS = {"base", "registry", "transformer_config"}
 _registered: dict[str, type[GeneModel]] = {}
 Model = TypeVar("Model", bound=type[GeneModel])
 

@@ -11,6 +11,16 @@ _RISE = 0.1
 """Share of the training in which onecycle rises from 1/25 of the rate to it."""
 
 
+def rate(schedule: Schedule, progress: float, warmup: float = 0.0) -> float:
+    """Return the factor of the learning rate at `progress` in [0, 1], after a linear rise over the share `warmup`.
+
+    The schedule itself is stretched over what comes after the rise.
+    """
+    if progress < warmup:
+        return progress / warmup * decay(schedule, 0.0)
+    return decay(schedule, (progress - warmup) / (1.0 - warmup) if warmup else progress)
+
+
 def decay(schedule: Schedule, progress: float) -> float:
     """Return the factor of the learning rate at `progress` in [0, 1]; cosine and linear fall from 1 to 0.
 

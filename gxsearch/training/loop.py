@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -13,8 +14,8 @@ from torch import nn
 
 from gxsearch.data.view import Examples
 from gxsearch.errors import TrialError
-from gxsearch.models.base import GeneModel, Measures, TrainConfig
-from gxsearch.nn.schedules import decay
+from gxsearch.models.base import GeneModel, Measures, Precision, TrainConfig
+from gxsearch.nn.schedules import rate
 from gxsearch.training.checkpoint import State
 from gxsearch.training.runtime import Runtime
 from gxsearch.training.sums import Metrics, Sums
@@ -55,7 +56,7 @@ def epochs(
         now = [rate * factor() for rate in rates]
         metrics = _train(runtime, module, optimizer, examples, config, now, epoch, length, seed)
         trained = time.perf_counter()
-        metrics |= _validate(runtime, model, examples)
+        metrics |= _validate(runtime, model, examples, config.precision)
         metrics |= {"epoch": epoch, "lr": optimizer.param_groups[0]["lr"]}
         metrics |= {f"model/{k}": v for k, v in model.measures().items()} if isinstance(model, Measures) else {}
         metrics["time/epoch_s"] = time.perf_counter() - begun
@@ -88,20 +89,43 @@ def _train(
     steps = examples.steps(config.batch_size)
     for step, batch in enumerate(batches):
         progress = (epoch - 1 + step / steps) / length
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * decay(config.schedule, progress)
-        losses = module(batch, progress)
-        optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
-        if config.grad_clip:
-            nn.utils.clip_grad_norm_(module.parameters(), config.grad_clip)
-        optimizer.step()
+        first, last, together = _place(step, steps, config.accumulate)
+        for group, full in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = full * rate(config.schedule, progress, config.warmup)
+        if first:
+            optimizer.zero_grad(set_to_none=True)
+        with nullcontext() if last or not hasattr(module, "no_sync") else module.no_sync():
+            with precise(runtime.device, config.precision):
+                losses = module(batch, progress)
+            (losses.total / together if together > 1 else losses.total).backward()
+        if last:
+            if config.grad_clip:
+                nn.utils.clip_grad_norm_(module.parameters(), config.grad_clip)
+            optimizer.step()
         sums.add(losses, batch.total)
     return sums.metrics("train", runtime)
 
 
+def _place(step: int, steps: int, accumulate: int) -> tuple[bool, bool, int]:
+    """Return whether a batch is the first and the last of those of one optimizer step, and how many these are."""
+    begin = step - step % accumulate
+    together = min(accumulate, steps - begin)
+    return step == begin, step == begin + together - 1, together
+
+
+def precise(device: torch.device, precision: Precision) -> AbstractContextManager:
+    """Return the context of a forward pass at this precision; weights, gradients and optimizer stay fp32.
+
+    bf16 has the range of fp32, so that no loss needs to be scaled.
+    """
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    if precision == "bf16" or (precision == "auto" and able):
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
 @torch.no_grad()
-def _validate(runtime: Runtime, model: GeneModel, examples: Examples) -> Metrics:
+def _validate(runtime: Runtime, model: GeneModel, examples: Examples, precision: Precision) -> Metrics:
     """Measure held-out examples at progress 1, with the same noise in every epoch and trial.
 
     All workers take the first one's measures: where theirs differ by rounding or by running means, they could not
@@ -112,7 +136,9 @@ def _validate(runtime: Runtime, model: GeneModel, examples: Examples) -> Metrics
         torch.manual_seed(0)
         sums = Sums(thorough=True)
         for batch in examples.validation():
-            sums.add(model(batch, 1.0), batch.total)
+            with precise(runtime.device, precision):
+                losses = model(batch, 1.0)
+            sums.add(losses, batch.total)
     return sums.metrics("val", runtime, of_first=True)
 
 

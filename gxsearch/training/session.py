@@ -111,6 +111,7 @@ def build(job: Job, view: View, table: Table, *, started: bool) -> tuple[GeneMod
     config = read_config(kind.Train, job.train_config, "", "train")
     torch.manual_seed(derive(job.seed, "init"))
     model = kind(read_config(kind.Config, job.model_config, "", "model"), view.dims)
+    model.adopt(config)
     if isinstance(model, StartsFromData) and not started:
         model.start(table, view)
     return model, config

@@ -19,6 +19,8 @@ ACTIVE = 0.01
 """Variance of a latent dimension's mean codes above which it is in use (Burda et al. 2016, section 4.1.1)."""
 _CONSTANT = 1e-12
 """Variance, as a share of the mean square, below which a gene does not vary but for rounding."""
+_LEAST = 1e-300
+"""Stands for a size of zero: a mean over nothing is zero."""
 _CHUNK = 1 << 20
 """Values of a matrix (n, g) worked on at a time, so that the products stay small."""
 
@@ -31,22 +33,26 @@ class Sums:
     """
 
     thorough: bool = False
-    weight: Tensor | float = 0.0
+    weight: dict[str, Tensor | float] = field(default_factory=dict)
     terms: dict[str, Tensor] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
     moments: Tensor | None = None
     codes: Tensor | None = None
 
     def add(self, losses: Losses, total: Tensor | None = None) -> None:
-        """Add a batch; terms are means, weighted by what they were divided by: `total`, or the values behind them."""
+        """Add a batch; terms are means, weighted by what they were divided by: `total`, or the values behind them.
+
+        Where `losses.sizes` says what a term is a mean over, it is weighted by that.
+        """
         size = _size(losses) if total is None else total.double()
-        # All terms share one sum of sizes, so one that some batches lack would be averaged over too many.
+        # A term that some batches lack would be averaged over what only the others have.
         assert not self.terms or self.terms.keys() == losses.terms.keys(), (
             f"the terms of a loss must be those of the batches before: {sorted(self.terms)}, got {sorted(losses.terms)}"
         )
-        self.weight = self.weight + size
         for name, term in losses.terms.items():
-            self.terms[name] = self.terms.get(name, 0.0) + term.detach().double() * size
+            own = losses.sizes.get(name, size)
+            self.weight[name] = self.weight.get(name, 0.0) + own
+            self.terms[name] = self.terms.get(name, 0.0) + term.detach().double() * own
         self.weights = losses.weights
         if losses.prediction is not None:
             for moments in _moments(losses, thorough=self.thorough):
@@ -61,16 +67,17 @@ class Sums:
         The sums are added over the workers; with `of_first` those of the first alone are taken, by all.
         """
         names, given = list(self.terms), [self.moments, self.codes]
-        sums = [torch.as_tensor(self.weight).double().reshape(1), torch.stack(list(self.terms.values()))]
-        sums = [s.to(sums[1].device) for s in sums] + [s.reshape(-1) for s in given if s is not None]
+        terms = torch.stack(list(self.terms.values()))
+        sizes = [torch.as_tensor(size, dtype=torch.float64, device=terms.device) for size in self.weight.values()]
+        sums = [torch.stack(sizes), terms, *(s.reshape(-1) for s in given if s is not None)]
         stacked = torch.cat(sums).cpu()
         others = of_first and runtime.rank != 0
         values = runtime.sum(torch.zeros_like(stacked) if others else stacked).numpy()
-        means = {name: float(value / values[0]) for name, value in zip(names, values[1:], strict=False)}
+        size_t, value_t, rest = np.split(values, [len(names), 2 * len(names)])
+        means = {name: float(v / max(n, _LEAST)) for name, v, n in zip(names, value_t, size_t, strict=True)}
         found = {f"{part}/{name}": value for name, value in means.items()}
         found |= {f"{part}/{name}_weight": weight for name, weight in self.weights.items()}
         found[f"{part}/loss"] = sum(self.weights[name] * value for name, value in means.items())
-        rest = values[1 + len(names) :]
         if self.moments is not None:
             moments, rest = np.split(rest, [self.moments.numel()])
             found |= {f"{part}/{name}": value for name, value in _fit(moments.reshape(self.moments.shape)).items()}
