@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,15 +14,19 @@ import numpy as np
 from anndata import AnnData
 from scipy import sparse
 
-from gxsearch.data.checks import check, check_new, check_split
+from gxsearch.data.cache import MappedCSR
+from gxsearch.data.checks import check, check_described, check_new, check_size, check_split
 from gxsearch.data.columns import check_coordinates, check_time, described, read_columns
-from gxsearch.data.findings import Findings, counted, shown
+from gxsearch.data.corpus import open_corpus
+from gxsearch.data.findings import Findings, Named, counted, shown
 from gxsearch.data.genes import choose_genes
+from gxsearch.data.mapped import values_of
 from gxsearch.data.orient import feature_noun, of_features, of_rows, row_frame, transposed, turned
 from gxsearch.data.remote import public
+from gxsearch.data.shard import Shard, find_shards
 from gxsearch.data.sources import load
 from gxsearch.data.split import split, tiled
-from gxsearch.data.table import PARTS, DataConfig, Table
+from gxsearch.data.table import PARTS, DataConfig, Split, Table
 from gxsearch.data.transform import median_total, transform
 from gxsearch.data.values import Matrix, are_whole, fingerprint, largest, row_keys, row_totals
 from gxsearch.data.view import align
@@ -38,7 +44,7 @@ def prepare(
     allow_negative: bool = False,
     extra_obs: Iterable[str] = (),
 ) -> Table:
-    """Prepare a data set once for all trials.
+    """Prepare a data set, a file or shards, once for all trials.
 
     What is learnt (the target of normalize, the choice of genes) is learnt from training rows. With
     `data.orientation: genes` the rows are genes, and both are learnt from all samples, none of which is held out; then
@@ -50,24 +56,24 @@ def prepare(
     Args:
         where: the place of the `data` section, for messages (``spec.yaml``).
         base: the folder of the spec; relative paths are looked up there, then in the working folder.
-        layout: dense float32, or CSR.
+        layout: dense float32, or CSR; of shards a `MappedCSR`.
         allow_negative: negative values are no fault; with a transform they are always one.
         extra_obs: columns of the rows that the model reads besides those that the spec names.
 
     Raises:
-        DataError: all faults at once (codes E4xx). UnsafeError: E80x. ResourceError: E510 too large for the memory.
+        DataError: all faults at once (codes E4xx). UnsafeError: E80x. ResourceError: E510 too large for the memory,
+            E511 the values of shards cannot be cached.
     """
     extra_obs = tuple(extra_obs)
     found = Findings(where, public(config.path))
+    shards = find_shards(config.path, base=base)
+    if shards is not None:
+        return _of_corpus(shards, config, found, base, layout, allow_negative, extra_obs)
     adata = load(config.path, base=base)
     x_ng = check(adata, config, found, base=base, allow_negative=allow_negative, extra_obs=extra_obs)
     found.stop_if_faulty()
-    names, var_names = _names(adata)
-    frame, extra_obs = described(row_frame(adata, config), adata, extra_obs)
-    columns = read_columns(frame, of_rows(config), extra_obs)
-    coordinates = _coordinates(adata, config)
-    blocks, grouped = tiled(config.split, columns, coordinates.get(config.spatial))
-    part_n = np.zeros(len(names), dtype=np.int8) if turned(config) else split(names, blocks, grouped)
+    rows, var_names = _described(adata, config, extra_obs), np.array(adata.var_names, dtype=str)
+    names, columns, part_n = rows.names, rows.columns, rows.part_n
     train = np.flatnonzero(part_n == PARTS.index("train"))
     target = median_total(x_ng[train]) if "normalize" in config.transform else None
     total_n = None if turned(config) else row_totals(x_ng)
@@ -80,19 +86,55 @@ def prepare(
         found.stop_if_faulty()
         x_ng, names, var_names = transposed(x_ng), var_names, names
         columns = {name: values[keep] for name, values in columns.items()}
-        blocks, grouped = config.split, columns
-        part_n = split(names, blocks, grouped)
-    facts |= _split_facts(names, part_n, grouped, config.model_copy(update={"split": blocks}), found)
+        rows = dataclasses.replace(rows, split=config.split, grouped=columns)
+        part_n = split(names, config.split, columns)
+    facts |= _split_facts(names, part_n, rows.grouped, config.model_copy(update={"split": rows.split}), found)
     return Table(
         x_ng=_laid_out(x_ng, layout, where),
         obs_names=names,
         var_names=var_names,
         part_n=part_n,
         obs=columns,
-        obsm=coordinates,
+        obsm=rows.coordinates,
         var=read_columns(adata.obs, of_features(config)),
         facts=facts | {"n_obs": len(names), "n_vars": len(var_names), "warnings": found.warnings},
         total_n=total_n,
+    )
+
+
+def _of_corpus(
+    shards: tuple[Shard, ...],
+    config: DataConfig,
+    found: Findings,
+    base: Path | None,
+    layout: Layout,
+    allow_negative: bool,
+    extra_obs: tuple[str, ...],
+) -> Table:
+    """Prepare shards as `prepare` does a file that holds them under one another; values stay on disk if sparse."""
+    corpus = open_corpus(shards, config, extra_obs, found)
+    adata = corpus.adata
+    check_described(adata, config, found, base=base, extra_obs=extra_obs)
+    check_size(adata, found)
+    found.stop_if_faulty()
+    rows = _described(adata, config, extra_obs)
+    train = np.flatnonzero(rows.part_n == PARTS.index("train"))
+    values = values_of(corpus, config, train, found, base=base, allow_negative=allow_negative)
+    stored = {name: getattr(values.summary, name) for name in ("sha256", "largest", "whole")}
+    facts = _told(stored, values.summary.copies, adata, config, found)
+    facts |= {"allow_negative": allow_negative, "normalize_target": values.target}
+    split_by = config.model_copy(update={"split": rows.split})
+    facts |= _split_facts(rows.names, rows.part_n, rows.grouped, split_by, found)
+    var_names = np.array(adata.var_names, dtype=str)[values.keep]
+    return Table(
+        x_ng=_laid_out(values.x_ng, layout, found.where),
+        obs_names=rows.names,
+        var_names=var_names,
+        part_n=rows.part_n,
+        obs=rows.columns,
+        obsm=rows.coordinates,
+        facts=facts | {"n_obs": len(rows.names), "n_vars": len(var_names), "warnings": found.warnings},
+        total_n=values.total_n,
     )
 
 
@@ -159,14 +201,41 @@ def _names(adata: AnnData) -> tuple[np.ndarray, np.ndarray]:
     return np.array(adata.obs_names, dtype=str), np.array(adata.var_names, dtype=str)
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """Names, columns, coordinates and parts of the rows; `split` as it was done by the columns `grouped`."""
+
+    names: np.ndarray
+    columns: dict[str, np.ndarray]
+    coordinates: dict[str, np.ndarray]
+    part_n: np.ndarray
+    split: Split
+    grouped: dict[str, np.ndarray]
+
+
+def _described(adata: AnnData, config: DataConfig, extra_obs: tuple[str, ...]) -> _Rows:
+    frame, extra_obs = described(row_frame(adata, config), adata, extra_obs)
+    columns, coordinates = read_columns(frame, of_rows(config), extra_obs), _coordinates(adata, config)
+    names = np.array(adata.obs_names, dtype=str)
+    how, grouped = tiled(config.split, columns, coordinates.get(config.spatial))
+    part_n = np.zeros(len(names), dtype=np.int8) if turned(config) else split(names, how, grouped)
+    return _Rows(names, columns, coordinates, part_n, how, grouped)
+
+
 def _facts(x_ng: Matrix, adata: AnnData, config: DataConfig, found: Findings) -> dict[str, Any]:
-    """Describe the stored values; warn of rows that are exact copies, which leak between parts."""
+    """Describe values in memory."""
     keys = row_keys(x_ng)
-    first, names = {}, adata.var_names if turned(config) else adata.obs_names
-    row_key_n = row_keys(transposed(x_ng)) if turned(config) else keys
-    copies = [name for name, key in zip(names, row_key_n, strict=True) if key and first.setdefault(key, name) != name]
-    if copies:
-        found.warn(f"{counted(len(copies), 'row')} with exactly the values of an earlier row: {shown(copies)}")
+    names = adata.var_names if turned(config) else adata.obs_names
+    first, row_key_n = {}, row_keys(transposed(x_ng)) if turned(config) else keys
+    copied = [bool(key) and first.setdefault(key, i) != i for i, key in enumerate(row_key_n)]
+    values = {"sha256": fingerprint(keys, *_names(adata)), "largest": largest(x_ng), "whole": are_whole(x_ng)}
+    return _told(values, Named.of(names, np.array(copied)), adata, config, found)
+
+
+def _told(values: dict[str, Any], copies: Named, adata: AnnData, config: DataConfig, found: Findings) -> dict[str, Any]:
+    """Return the facts of stored values; warn of rows that are exact copies, which leak between parts."""
+    if copies.total:
+        found.warn(f"{counted(copies.total, 'row')} with exactly the values of an earlier row: {shown(copies.first)}")
     return {
         "source": found.source,
         "layer": config.layer,
@@ -174,10 +243,8 @@ def _facts(x_ng: Matrix, adata: AnnData, config: DataConfig, found: Findings) ->
         "time": config.time,
         "batch": list(config.batch),
         "n_genes_before": adata.n_vars,
-        "sha256": fingerprint(keys, *_names(adata)),
         "transform": list(config.transform),
-        "largest": largest(x_ng),
-        "whole": are_whole(x_ng),
+        **values,
     }
 
 
@@ -207,7 +274,7 @@ def _split_facts(
 
 def _laid_out(x_ng: Matrix, layout: Layout, where: str) -> Matrix:
     if layout == "sparse":
-        return sparse.csr_matrix(x_ng)
+        return x_ng if isinstance(x_ng, MappedCSR) else sparse.csr_matrix(x_ng)
     if isinstance(x_ng, np.ndarray):
         return np.ascontiguousarray(x_ng)
     need, have = x_ng.shape[0] * x_ng.shape[1] * 4, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
