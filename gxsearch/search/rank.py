@@ -27,10 +27,11 @@ _TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADD
 
 @dataclass(frozen=True)
 class Place:
-    """What a worker was given: CPUs, GPUs, and its place among the workers of its trial."""
+    """What a worker was given: CPUs, GPUs, its place among the workers of its trial, and its patience."""
 
     cpus: float
     gpus: float
+    stall_s: float = 300.0
     rank: int = 0
     world_size: int = 1
     address: str = ""
@@ -120,11 +121,19 @@ class Stepper:
         self._waiting = False
         self._thread.start()
 
-    def next(self) -> dict[str, Any] | None:
-        """Return the next epoch's metrics, or None when the training has ended; raise what it raised."""
+    def next(self, watch: Callable[[], None] = lambda: None) -> dict[str, Any] | None:
+        """Return the next epoch's metrics, or None when the training has ended; raise what it raised.
+
+        Meanwhile `watch` is called every second.
+        """
         if self._waiting:
             self._go.put(True)
-        item = self._items.get()
+        while True:
+            try:
+                item = self._items.get(timeout=1.0)
+                break
+            except queue.Empty:
+                watch()
         self._waiting = isinstance(item, dict)
         if isinstance(item, BaseException):
             raise item

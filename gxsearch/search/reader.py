@@ -6,7 +6,7 @@ import dataclasses
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_origin
 
 import pydantic
 
@@ -138,15 +138,17 @@ class SpecReader:
         elif found.mode != modes[found.metric]:
             what = f"mode {found.mode} contradicts {found.metric}, for which {modes[found.metric]} is better"
             self._fault("E311", ("objective", "mode"), what, f"write mode: {modes[found.metric]}, or leave it out")
-        elif found.metric.removeprefix("val/") in model.class_metrics and not self._tells_classes():
-            fix = "set data.view.classes: COLUMN"
-            self._fault("E311", ("objective", "metric"), f"{found.metric} needs classes to be told", fix)
+        elif found.metric.removeprefix("val/") in model.class_metrics and not self._tells(model):
+            several = get_origin(model.View.Config.model_fields[model.told_by].annotation) is list
+            example = "[COLUMN]" if several else "COLUMN"
+            what = f"{found.metric} needs {model.told_by} to be told"
+            self._fault("E311", ("objective", "metric"), what, f"set data.view.{model.told_by}: {example}")
         elif found.metric.removeprefix("val/") in PROBES and self.doc.get(("data", "label")) is None:
             self._fault("E311", ("objective", "metric"), f"{found.metric} needs labels", "set data.label: COLUMN")
         return found
 
-    def _tells_classes(self) -> bool:
-        return self.doc.get(("data", "view", "classes")) is not None
+    def _tells(self, model: type[GeneModel]) -> bool:
+        return self.doc.get(("data", "view", model.told_by)) not in (None, [])
 
     def _budget(self) -> Budget | None:
         given = self.doc.get(("budget",), {})

@@ -17,6 +17,7 @@ from gxsearch.data.table import Table
 from gxsearch.errors import TrialError
 from gxsearch.results.run_dir import write_atomic
 from gxsearch.search.rank import Place, Stepper, train_here
+from gxsearch.search.watchdog import Watchdog
 from gxsearch.training.session import Bench, Job
 
 
@@ -33,6 +34,7 @@ class GxTrial(tune.Trainable):
         self._table, self._place = table, place
         self._bench: Bench | None = None
         self._stepper: Stepper | None = None
+        self._watchdog: Watchdog | None = None
         self._peers: list[Any] = []
         self._running: list[Any] = []
         self._config = config
@@ -48,7 +50,8 @@ class GxTrial(tune.Trainable):
         try:
             if self._stepper is None:
                 self._stepper = self._start()
-            metrics = self._stepper.next()
+            self._watchdog.begin()
+            metrics = self._stepper.next(lambda: self._watchdog.look(self._bench.pulse))
         except TrialError as error:
             return self._ended("diverged", error.faults[0].what)
         except ray.exceptions.RayError:
@@ -104,6 +107,7 @@ class GxTrial(tune.Trainable):
                 for rank, peer in enumerate(self._peers, 1)
             ]
         bench = self._bench
+        self._watchdog = Watchdog(folder, place.stall_s)
         return Stepper(lambda report: train_here(job, bench, place, folder, report))
 
     def _stop(self) -> None:

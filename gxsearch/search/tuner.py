@@ -24,6 +24,7 @@ from gxsearch.search.rank import Place
 from gxsearch.search.referee import Referee, Standing
 from gxsearch.search.spec import Spec
 from gxsearch.search.trial import GxTrial
+from gxsearch.search.watchdog import STALLED
 from gxsearch.training.course import is_last
 
 RETRIES = 2
@@ -45,7 +46,8 @@ def search(
     the search, or None when it is done.
     """
     deadline.start()
-    place = Place(cpus=spec.resources.cpus, gpus=spec.resources.gpus, world_size=spec.resources.workers)
+    given = spec.resources
+    place = Place(cpus=given.cpus, gpus=given.gpus, stall_s=given.stall_s, world_size=given.workers)
     bundle = {"CPU": place.cpus, **({"GPU": place.gpus} if place.gpus else {})}
     numbers: dict[str, int] = {}
     scratch = tempfile.mkdtemp(prefix="gxsearch-")  # Tune's own state, which nothing of ours reads
@@ -100,8 +102,10 @@ class Draws(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         """Take note of a trial whose process was lost more often than it is tried again; `Verdicts` hears the rest."""
         if error:
-            reason = f"its process was lost {RETRIES + 1} times"
-            self._referee.ended(self._numbers[trial_id], "failed", reason)
+            number = self._numbers[trial_id]
+            stalled = self._referee.run.trial(number) / STALLED
+            hung = f", the last time because it hung: see {stalled}" if stalled.exists() else ""
+            self._referee.ended(number, "failed", f"its process was lost {RETRIES + 1} times{hung}")
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the ledger is what a search is resumed from."""

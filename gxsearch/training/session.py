@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from gxsearch.config import read as read_config
+from gxsearch.data.batch import Batch
 from gxsearch.data.table import Table
 from gxsearch.data.view import Dims, Examples, View
 from gxsearch.models import registry
@@ -41,10 +42,13 @@ class Job:
 
 
 class Bench:
-    """A table on a device and the view fitted to it, kept from one trial to the next."""
+    """A table on a device and the view fitted to it, kept from one trial to the next.
+
+    `pulse` counts the batches that were cut, so that another thread can tell a long epoch from one that hangs.
+    """
 
     def __init__(self, table: Table, device: torch.device):
-        self.table, self.device = table, device
+        self.table, self.device, self.pulse = table, device, 0
         self._fitted: tuple[Any, View, Examples] | None = None
 
     def view(self, job: Job) -> tuple[View, Examples]:
@@ -53,8 +57,31 @@ class Bench:
         if self._fitted is None or self._fitted[0] != key:
             kind = key[0]
             view = kind.fit(self.table, read_config(kind.Config, job.view_config, "", "data.view"))
-            self._fitted = (key, view, view.examples(self.table, self.device))
+            self._fitted = (key, view, _Counted(view.examples(self.table, self.device), self))
         return self._fitted[1:]
+
+
+class _Counted(Examples):
+    """Examples whose batches a bench counts."""
+
+    def __init__(self, examples: Examples, bench: Bench):
+        self._examples, self._bench, self.n_values = examples, bench, examples.n_values
+
+    def steps(self, batch_size: int) -> int:
+        return self._examples.steps(batch_size)
+
+    def train(
+        self, batch_size: int, generator: torch.Generator, *, rank: int = 0, world_size: int = 1
+    ) -> Iterator[Batch]:
+        return self._counted(self._examples.train(batch_size, generator, rank=rank, world_size=world_size))
+
+    def validation(self) -> Iterator[Batch]:
+        return self._counted(self._examples.validation())
+
+    def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self._bench.pulse += 1
+            yield batch
 
 
 def session(

@@ -89,6 +89,17 @@ def test_a_lost_process_costs_its_trial_nothing(toy_spec, run_search):
     ]
 
 
+def test_a_trial_that_hangs_is_started_again_from_where_it_was(toy_spec, run_search):
+    spec = ("stop=none", "budget.trials=2", "budget.epochs=4")
+    calm = run_search(toy_spec(*spec), "calm")
+
+    run = run_search(toy_spec(*spec, "space.model.hang_at=3", "resources.stall_s=2"), "hanging")
+
+    assert [(t.state, t.best, len(t.history)) for t in trials(run.ledger)] == [
+        (t.state, t.best, len(t.history)) for t in trials(calm.ledger)
+    ]
+
+
 def test_a_signal_that_comes_before_tune_listens_stops_the_search_too():
     with _stopped_by_signals() as caught:
         os.kill(os.getpid(), signal.SIGTERM)

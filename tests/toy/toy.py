@@ -85,6 +85,7 @@ class Toy(GeneModel):
         explode_at: int = knob(0, doc="epoch whose loss is not finite; 0 for none", low=0)
         fail: bool = knob(False, doc="raise in the first step")
         die_at: int = knob(0, doc="epoch that the process does not survive the first time; 0 for none", low=0)
+        hang_at: int = knob(0, doc="epoch in which the process hangs the first time; 0 for none", low=0)
         sleep: float = knob(0.0, doc="seconds that an epoch takes besides", low=0.0)
         warmup: float = knob(0.0, doc="share of the training before trials may be judged", low=0.0, high=1.0)
         cycle: float = knob(0.0, doc="length of a cycle, as a share of the training; 0 for none", low=0.0, high=1.0)
@@ -123,6 +124,8 @@ class Toy(GeneModel):
         time.sleep(self.config.sleep)
         if self.epochs_seen == self.config.die_at:  # counted in this process: it survives when it is resumed
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.epochs_seen == self.config.hang_at:
+            time.sleep(3600)
 
     def embed(self, batch: Batch) -> Tensor:
         return self.encoder(batch.x)
