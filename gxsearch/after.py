@@ -67,26 +67,51 @@ def open_model(path: str | Path) -> Any:
 def generate(
     run: str | Path, out: str | Path | None = None, *, number: int | None = None, force: bool = False, **wish: Any
 ) -> Any:
-    """Draw new curves of genes from a run's best model of series, or that of trial `number`.
+    """Draw from a run's best model, or that of trial `number`: new curves of genes, or new cells.
 
     Args:
-        out: a .csv or .h5ad file to write; one that exists is replaced only with `force`.
-        wish: settings of `results.generate.Wish`: n, clusters, cluster, at, prior, times, batch, sd, seed.
+        out: a file to write, .csv or .h5ad for curves, .h5ad for cells; one that exists is replaced only with `force`.
+        wish: settings of `results.generate.Wish`, for a model of series: n, clusters, cluster, at, prior, times,
+            batch, sd, seed; of `results.cells.CellWish`, for one of tokens: n, phenotypes, steps, temperature, seed.
 
     Returns:
-        a data frame with a row per curve: name, cluster, center, its vector, and its scaled values by time.
+        curves: a data frame with a row per curve: name, cluster, center, its vector, and its scaled values by time.
+        cells: an AnnData, as `results.cells.new_cells` says.
 
     Raises:
-        SpecError: when a setting is unknown or out of bounds.
-        DataError: when the model is none of series, or the cluster, point, time or batch is not among its own.
+        SpecError: when a setting is unknown, out of bounds or for the other kind of model, or a phenotype or category
+            is none of the model's.
+        DataError: when the model is of neither kind, or the cluster, point, time or batch is not among its own.
     """
+    from gxsearch.results import cells
+
+    folder = RunDir.open(run)
+    draw = _new_cells if cells.suit(folder, wish) else _new_curves
+    return draw(folder, None if out is None else Path(out), number, wish, force=force)
+
+
+def _new_cells(run: RunDir, out: Path | None, number: int | None, wish: dict[str, Any], *, force: bool) -> Any:
+    from gxsearch.config import read
+    from gxsearch.data import h5ad
+    from gxsearch.results.cells import CellWish, new_cells
+
+    asked = read(CellWish, wish, "")
+    if out is not None:
+        h5ad.check_out(out, force=force)
+    made = new_cells(run, asked, number)
+    if out is not None:
+        h5ad.write(made, out)
+    return made
+
+
+def _new_curves(run: RunDir, out: Path | None, number: int | None, wish: dict[str, Any], *, force: bool) -> Any:
     from gxsearch.config import read
     from gxsearch.results import generate as new
 
     asked = read(new.Wish, wish, "")
     if out is not None:
-        new.check_out(Path(out), force=force)
-    made = new.new_curves(RunDir.open(run), asked, number)
+        new.check_out(out, force=force)
+    made = new.new_curves(run, asked, number)
     if out is not None:
         new.write(made, out, force=force)
     return new.frame(made)
@@ -114,3 +139,43 @@ def genes(
     if place.name.isdigit() and not (place / "run.json").exists() and (place.parent / "run.json").exists():
         return similar(place.parent, names, top=top, measure=measure, number=int(place.name))
     return similar(source, names, top=top, measure=measure)
+
+
+def predict(
+    source: str | Path,
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    number: int | None = None,
+    phenotypes: Sequence[str] = (),
+    given: Sequence[str] = (),
+    where: dict[str, Sequence[str]] | None = None,
+    force: bool = False,
+) -> Any:
+    """Infer phenotypes of rows from their genes, and other phenotypes if asked to, by a model of tokens.
+
+    Args:
+        source: a run (its best model, or that of trial `number`), or an exported model.
+        data: a data set; by default the run's own test rows.
+        out: a .csv or .h5ad file to write; one that exists is replaced only with `force`.
+        phenotypes: those to infer; by default all that are not given.
+        given: those that the model reads, as the rows have them; all others are hidden from it.
+        where: phenotype -> categories: only rows that have one of these, for each phenotype; '' is not specified.
+
+    Returns:
+        a `results.predict.Predicted`; `results.predict.frame` makes it a table.
+
+    Raises:
+        SpecError: naming every phenotype or category that the model does not know.
+        DataError: when the model tells no phenotypes, the data lack genes or a column that is needed, no row is left,
+            or the file exists.
+    """
+    from gxsearch.results import predict as inferred
+
+    if out is not None:
+        inferred.check_out(Path(out), force=force)
+    asked = {"number": number, "phenotypes": phenotypes, "given": given, "where": where}
+    made = inferred.predict(source, data, **asked)
+    if out is not None:
+        inferred.write(made, out, force=force)
+    return made

@@ -8,23 +8,27 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gxsearch.after import ablate, embed, embedded_path, generate, genes, open_model
+from gxsearch.after import ablate, embed, embedded_path, generate, genes, open_model, predict
 from gxsearch.errors import RunError, RunFailed
 from gxsearch.results.run_dir import RunDir, refuse_existing
 from gxsearch.search.spec import Spec, load
 
 __all__ = ["ablate", "check", "embed", "embedded_path", "generate", "genes", "load_spec", "open_model"]
-__all__ += ["pseudobulk", "resume", "train", "tune"]
+__all__ += ["predict", "pseudobulk", "resume", "train", "tune"]
 LOCAL = "local"
 
 
 class Interrupted(RunError):
-    """A signal stopped the search; everything that was trained is kept, and `resume` goes on."""
+    """A signal stopped the search; everything that was trained is kept, and `resume` goes on.
+
+    The exit code is 128 + the signal; for SIGUSR1, by which batch systems warn before they take a machine away, 75:
+    to be started again.
+    """
 
     def __init__(self, run: RunDir, signal_number: int):
         what = f"stopped; {len(list(run.path.glob('trials/*')))} trials are kept in {run.path}"
         super().__init__([*RunError.one("E690", "", what, f"go on with: gxsearch resume {run.path}").faults])
-        self.exit_code = 128 + signal_number
+        self.signal, self.exit_code = signal_number, _AGAIN if signal_number == signal.SIGUSR1 else 128 + signal_number
 
 
 def load_spec(path: str | Path, *sets: str) -> Spec:
@@ -225,7 +229,7 @@ def _first(
         run_first(opened, search, lambda run, table: _concluded(run, table, say), narrow)
     except Interrupted as stopped:
         opened.close("interrupted")
-        raise Interrupted(opened.run, stopped.exit_code - 128) from None
+        raise Interrupted(opened.run, stopped.signal) from None
 
 
 def _search(opened: Any, quiet: bool) -> None:

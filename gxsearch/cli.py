@@ -11,7 +11,7 @@ import click
 
 from gxsearch import __version__
 from gxsearch.errors import GxError, SpecError
-from gxsearch.finished import ablate, genes, grid
+from gxsearch.finished import ablate, genes, grid, predict
 from gxsearch.verbs import Verbs, data, generate
 
 SETS = click.option("-s", "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a value of the file.")
@@ -175,7 +175,7 @@ def export(run: str, out: str | None) -> None:
     click.echo(write(folder, number, out))
 
 
-for verb in (genes, generate, grid, ablate):
+for verb in (predict, generate, genes, grid, ablate):
     cli.add_command(verb)
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from gxsearch.verbs import named
+
 
 @click.command()
 @click.argument("run", metavar="RUN[/NNN]")
@@ -61,3 +63,24 @@ def ablate(run: str, changes: Sequence[str], seeds: int, quiet: bool) -> None:
 
     say = (lambda text: None) if quiet else partial(click.echo, err=True)
     click.echo(listing.ablation(api.ablate(run, *changes, seeds=seeds, say=say)))
+
+
+@click.command()
+@click.argument("run", metavar="RUN[/NNN]_OR_MODEL")
+@click.argument("data", required=False)
+@click.option("-o", "--out", required=True, metavar="OUT.csv|OUT.h5ad", help="Where to write.")
+@click.option("--phenotype", "phenotypes", multiple=True, metavar="NAME", help="Infer this one; by default all.")
+@click.option("--given", multiple=True, metavar="NAME", help="Read this one, as the rows have it; others are hidden.")
+@click.option(
+    "--where", multiple=True, metavar="NAME=CATEGORY[,...]", help="Only rows of one of these; several are all needed."
+)
+@click.option("--force", is_flag=True, help="Replace a file that exists.")
+def predict(run: str, data: str | None, out: str, where: Sequence[str], **asked: Any) -> None:
+    """Infer phenotypes of new rows, or of the run's test rows (transformer)."""
+    from gxsearch import api, listing
+    from gxsearch.results.predict import told
+
+    source, number = (run, None) if (Path(run) / "manifest.json").is_file() else listing.split_trial(run)
+    source = source if number is None and isinstance(source, str) else source.path
+    made = api.predict(source, data, out, number=number, where=named(where, "where", several=True), **asked)
+    click.echo("\n".join([f"{out}:", *(f"  {line}" for line in told(made))]))

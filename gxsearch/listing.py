@@ -8,6 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from gxsearch.config import settings
 from gxsearch.console import duration, short
 from gxsearch.errors import RunError, SpecError
@@ -117,6 +119,13 @@ def _fitting(metric: str, measures: list[str], controls: list[dict[str, Any]]) -
         if not kept or sum(max(len(name), 8) + 2 for name in kept) <= room:
             return kept
         most -= 1
+
+
+def generated(made: Any) -> str:
+    """Return how many curves, or cells, were drawn."""
+    if isinstance(made, pd.DataFrame):
+        return f"{len(made):,} curves, of which {int(made['center'].sum())} are of centers"
+    return f"{made.n_obs:,} cells x {made.n_vars:,} genes"
 
 
 def genes(found: Similar) -> str:

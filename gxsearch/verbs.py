@@ -60,28 +60,59 @@ def pseudobulk(cells: str, out: str, force: bool, **given: Any) -> None:
 
 @click.command()
 @click.argument("run", metavar="RUN[/NNN]")
-@click.option("-o", "--out", required=True, metavar="OUT.csv|OUT.h5ad", help="Where to write.")
-@click.option("--clusters", type=click.IntRange(1), help="Clusters of the genes; by default the label's classes, or 6.")
-@click.option("--cluster", type=click.IntRange(0), help="Draw around this one only; 0 is the largest.")
-@click.option("-n", type=click.IntRange(0), default=20, show_default=True, help="Curves around each center.")
-@click.option("--sd", type=click.FloatRange(0), help="Deviation of the draws; by default the paper's, the root of 0.3.")
-@click.option("--at", metavar="Z,Z,...", help="Draw around this point of the latent space instead.")
-@click.option("--prior", is_flag=True, help="Draw anywhere instead: from N(0, I).")
-@click.option("--times", metavar="T,T,...", help="Times, in units of the data; by default those of the training.")
+@click.option("-o", "--out", required=True, metavar="OUT.csv|OUT.h5ad", help="Where to write; cells as .h5ad.")
+@click.option("-n", type=click.IntRange(0), help="Curves around each center, by default 20; or cells, by default 100.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of all draws; by default 0.")
 @click.option(
-    "--batch", metavar="NAME", help="Batch of the curves, where the model is given any; by default that of most times."
+    "--as",
+    "phenotypes",
+    multiple=True,
+    metavar="NAME=CATEGORY",
+    help="Cells: of this phenotype; several at once.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of clusters and draws.")
+@click.option("--steps", type=click.IntRange(1), help="Cells: rounds in which genes are drawn; by default 16.")
+@click.option("--temperature", type=float, help="Cells: below 1 likelier ones, above 1 more varied ones.")
+@click.option("--clusters", type=click.IntRange(1), help="Curves: clusters of the genes; by default the label's, or 6.")
+@click.option("--cluster", type=click.IntRange(0), help="Curves: draw around this one only; 0 is the largest.")
+@click.option("--sd", type=click.FloatRange(0), help="Curves: deviation of the draws; by default the root of 0.3.")
+@click.option("--at", metavar="Z,Z,...", help="Curves: draw around this point of the latent space instead.")
+@click.option("--prior", is_flag=True, help="Curves: draw anywhere instead: from N(0, I).")
+@click.option("--times", metavar="T,T,...", help="Curves: times, in units of the data; by default the training's.")
+@click.option(
+    "--batch",
+    metavar="NAME",
+    help="Curves: of this batch, where the model knows any; by default that of most times.",
+)
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
-def generate(run: str, out: str, at: str | None, times: str | None, force: bool, **given: Any) -> None:
-    """Draw new curves of genes around the clusters of a model of series, or anywhere."""
+def generate(run: str, out: str, force: bool, **given: Any) -> None:
+    """Draw new cells under chosen phenotypes (transformer), or new curves of genes (rvagene)."""
     from gxsearch import api, listing
 
     folder, number = listing.split_trial(run)
-    wish = {name: value for name, value in given.items() if value is not None}
-    wish |= {name: _numbers(text, name) for name, text in (("at", at), ("times", times)) if text is not None}
-    made = api.generate(folder.path, out, number=number, force=force, **wish)
-    click.echo(f"{out}: {len(made):,} curves, of which {int(made['center'].sum())} are of centers")
+    made = api.generate(folder.path, out, number=number, force=force, **_wish(given))
+    click.echo(f"{out}: {listing.generated(made)}")
+
+
+def _wish(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that were given, in words of the library."""
+    wish = {name: value for name, value in given.items() if value is not None and value is not False and value != ()}
+    wish |= {name: _numbers(wish[name], name) for name in ("at", "times") if name in wish}
+    if "phenotypes" in wish:
+        pairs = named(wish["phenotypes"], "as")
+        wish["phenotypes"] = {name: words[0] for name, words in pairs.items()}
+    return wish
+
+
+def named(options: Sequence[str], option: str, *, several: bool = False) -> dict[str, list[str]]:
+    """Return ``NAME=WORD`` options as words by name; ``NAME=WORD,WORD`` where there may be `several`."""
+    found: dict[str, list[str]] = {}
+    for text in options:
+        name, equals, words = text.partition("=")
+        if not name or not equals or name in found:
+            what = "is given twice" if name in found else f"must be NAME=CATEGORY, got '{text}'"
+            raise click.BadParameter(f"{name} {what}" if name in found else what, param_hint=f"--{option}")
+        found[name] = words.split(",") if several else [words]
+    return found
 
 
 def _numbers(text: str, option: str) -> Sequence[float]:

@@ -126,7 +126,9 @@ class GeneModel(nn.Module, ABC):
     metrics: ClassVar[dict[str, Literal["min", "max"]]]
     """Validation measures of its own that an objective may name, without the prefix ``val/``."""
     class_metrics: ClassVar[dict[str, Literal["min", "max"]]] = {}
-    """Further ones, which there are only where the model is told classes (`data.view.classes`)."""
+    """Further ones, which there are only where the view is told of classes."""
+    told_by: ClassVar[str] = "classes"
+    """The setting of the view (`data.view`) that tells of them."""
     reference: ClassVar[str]
     """The paper, in one line."""
     demo: ClassVar[dict[str, Any]]

@@ -43,14 +43,9 @@ class Transformer(GeneModel):
     Config = TransformerConfig
     Train = TransformerTrain
     View = TokensView
-    metrics = {
-        "gene_nll": "min",
-        "gene_mae": "min",
-        "pheno_nll": "min",
-        "accuracy": "max",
-        "balanced_accuracy": "max",
-        "loss": "min",
-    }
+    metrics = {"gene_nll": "min", "gene_mae": "min", "loss": "min"}
+    class_metrics = {"pheno_nll": "min", "accuracy": "max", "balanced_accuracy": "max"}
+    told_by = "phenotypes"
     reference = "Transformerics (Polygene, PerturbGene); Devlin et al. 2018; MaskGIT: Chang et al. 2022"
     demo = {
         "path": "sim_phenotypes?n=240&g=60",
@@ -115,6 +110,13 @@ class Transformer(GeneModel):
         """
         h = self._encode(batch, batch.x, self._given(batch, given))
         return {self.names[p]: logits for p, logits in self._logits(h).items() if self.names[p] not in given}
+
+    def gene_chances(self, batch: Batch) -> Tensor:
+        """Return the chances of the bins (m, b) of the tokens that the batch hides, row by row; all phenotypes are."""
+        at = batch.hidden.nonzero(as_tuple=True)
+        h = self._encode(batch, read(batch.x, batch.hidden, self.dims.n_bins), self._given(batch, []))
+        gene_m = batch.gene.expand_as(batch.x)[at]
+        return chances(self.gene_head(h[:, self._genes][at], gene_m, self.embedding.gene.weight))
 
     def gene_vectors(self) -> np.ndarray:
         """Return the static vector of each gene (g, d): its embedding."""

@@ -11,8 +11,9 @@ from gxsearch.data.counts import CountsView
 from gxsearch.data.graph import GraphView
 from gxsearch.data.series import SeriesView
 from gxsearch.data.table import Table
+from gxsearch.data.tokens import TokensView
 from gxsearch.data.view import View
-from gxsearch.results import curves, embed, evaluation, export, leaderboard, report
+from gxsearch.results import curves, embed, evaluation, export, leaderboard, report, tokens
 from gxsearch.results.package import of_run
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.training.baselines import baselines, test_scores
@@ -20,6 +21,7 @@ from gxsearch.training.count_baselines import count_baselines, count_scores
 from gxsearch.training.curves import default_clusters
 from gxsearch.training.series_baselines import series_baselines, series_scores
 from gxsearch.training.spatial_baselines import spatial_baselines, spatial_scores
+from gxsearch.training.token_baselines import token_baselines, token_scores
 
 
 def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda text: None) -> None:
@@ -47,6 +49,8 @@ def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda t
         say("curves")
         clusters = default_clusters(table.obs.get(label), z_nk)
         curves.write(run, curves.series_curves(best, table, z_nk, clusters))
+    if isinstance(best.view, TokensView):
+        tokens.write_confusion(run, best, table)
     say("clusters")
     evaluation.write_clusters(run, adata, best.name, label)
     say("report")
@@ -61,6 +65,8 @@ def _measures(view: View) -> tuple[Callable[..., dict], Callable[..., dict]]:
         return count_baselines, count_scores
     if isinstance(view, GraphView):
         return spatial_baselines, spatial_scores
+    if isinstance(view, TokensView):
+        return token_baselines, token_scores
     return baselines, test_scores
 
 

@@ -152,6 +152,27 @@ def heatmap(frame: pd.DataFrame) -> go.Figure:
     return figure.update_yaxes(**look, ticktext=names, autorange="reversed")
 
 
+def confusion(frame: pd.DataFrame) -> go.Figure:
+    """Draw counts of true categories (rows) by predicted ones (columns), as shares of the rows."""
+    names, count_cc = [plain(clipped(name)) for name in frame.index], frame.to_numpy()
+    columns = [plain(clipped(name)) for name in frame.columns]
+    share_cc = count_cc / count_cc.sum(1, keepdims=True).clip(min=1)
+    told = [
+        [f"{a} taken for {b}: {n:,} ({s:.1%})" for b, n, s in zip(columns, ns, shares, strict=True)]
+        for a, ns, shares in zip(names, count_cc, share_cc, strict=True)
+    ]
+    bar = {"thickness": 8, "outlinewidth": 0, "len": 0.85, "y": 0, "yanchor": "bottom", "tickformat": ".0%"}
+    figure = blank("predicted", "true", height=HEATMAP)
+    look = {"zmin": 0, "zmax": 1, "colorscale": palette.SHARES, "hoverinfo": "text", "colorbar": bar}
+    figure.add_heatmap(z=share_cc.round(4).tolist(), hovertext=told, xgap=1, ygap=1, **look)
+    if len(names) <= 12:
+        cells = [[f"{share:.0%}" if share else "" for share in shares] for shares in share_cc]
+        figure.update_traces(text=cells, texttemplate="%{text}", textfont={"size": 10})
+    look = {"showgrid": False, "ticks": "", "tickfont": {"size": 10}}
+    figure.update_xaxes(**look, tickvals=list(range(len(columns))), ticktext=columns, tickangle=-40)
+    return figure.update_yaxes(**look, tickvals=list(range(len(names))), ticktext=names, autorange="reversed")
+
+
 def blank(x: str, y: str, *, height: int) -> go.Figure:
     """Return an empty figure in the common look."""
     figure = go.Figure()

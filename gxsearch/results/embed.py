@@ -21,17 +21,20 @@ from gxsearch.data.counts import CountsView
 from gxsearch.data.ensembl import partners
 from gxsearch.data.series import SeriesView
 from gxsearch.data.table import PARTS, Table
+from gxsearch.data.tokens import TokensView
 from gxsearch.data.values import Matrix
 from gxsearch.errors import DataError
 from gxsearch.models import registry
 from gxsearch.models.base import Decodes, EmbedsGenes
 from gxsearch.results import counts as count_outputs
 from gxsearch.results import package
+from gxsearch.results import tokens as token_outputs
 from gxsearch.results.first import joined
 from gxsearch.results.package import Package
 from gxsearch.results.run_dir import RunDir
 from gxsearch.training.curves import decoded, default_clusters, divide
 from gxsearch.training.embedding import reconstruct
+from gxsearch.training.token_baselines import components
 
 PROVENANCE = "gxsearch"
 CONTROL = "X_pca"
@@ -55,7 +58,8 @@ def embeddings(
     columns and split, varm["fe"] the vectors,
     varm["X_pca"] the control; obsm["fe"] holds the vectors of samples, where the model has them. For `rvagene` var has
     also ``rvagene_cluster``, by k-means on the vectors, the largest first, and ``rvagene_shift`` and ``rvagene_scale``,
-    what each curve was moved and divided by; and the control is of curves. For `nbvae` see `results.counts.add`.
+    what each curve was moved and divided by; and the control is of curves. For `nbvae` see `results.counts.add`, for
+    `transformer` see `results.tokens.add`.
 
     Args:
         table: the run's data if it is in memory; else it is prepared again and must be what the run was of.
@@ -67,16 +71,21 @@ def embeddings(
     """
     found = package.of_run(run, number)
     table = table if table is not None else again(run)
-    counts = isinstance(found.view, CountsView)
-    table = table if counts else table.dense()
+    table = table if found.view.layout == "sparse" else table.dense()
     vectors = found.embed_table(table, device=device) if vectors is None else vectors
     adata = _turned(table, found.name) if found.turned else AnnData(obs=_rows(table, found.name), var=_genes(table))
     _add(adata, found, vectors, table.obs_names)
-    x_ng = _add_series(adata, found, table, vectors) if isinstance(found.view, SeriesView) else table.x_ng
-    if counts:
+    x_ng = table.x_ng
+    if isinstance(found.view, SeriesView):
+        x_ng = _add_series(adata, found, table, vectors)
+    if isinstance(found.view, CountsView):
         count_outputs.add(adata, found, table, vectors)
         x_ng = found.view.logged(table)
-    _add_control(adata, x_ng, table.rows("train"), vectors.shape[1], turned=found.turned)
+    if isinstance(found.view, TokensView):
+        token_outputs.add(adata, found, table, table.rows("train"))
+        adata.obsm[CONTROL] = components(found.view, table, max(vectors.shape[1], 2))
+    else:
+        _add_control(adata, x_ng, table.rows("train"), vectors.shape[1], turned=found.turned)
     h5ad.write(adata, run.embeddings)
     return adata
 
@@ -120,6 +129,8 @@ def embed_new(
     _add(adata, found, vectors, table.obs_names)
     if counts:
         count_outputs.add(adata, found, table, vectors)
+    if isinstance(found.view, TokensView):
+        token_outputs.add(adata, found, table)
     if recon:
         adata.layers[f"{found.name}_recon"] = _values(adata, found, table, vectors, as_batch)
     h5ad.write(adata, Path(out))

@@ -20,7 +20,16 @@ CURVE = 10
 """The largest k of the curves over k; the number of classes may be beyond it."""
 COLUMNS = ("vectors", "k", "silhouette", "calinski_harabasz")
 CLASS_COLUMNS = ("ari", "nmi", "classes")
+OF_PHENOTYPES = ("accuracy", "balanced_accuracy", "macro_f1")
+"""Measures that there are of every phenotype too, as ``<measure>_<phenotype>``."""
 GLOSSARY = {
+    "balanced_accuracy": "share of rows whose class is named right, the mean over classes; of phenotypes their mean",
+    "gene_nll": "nats by which hidden genes surprise, the mean over tokens; lower is better",
+    "gene_auroc": "chance that an expressed hidden gene is held likelier than one that is not; 0.5 is chance",
+    "pheno_nll": "nats by which phenotypes surprise, the mean over them; lower is better",
+    "gene_mae": "mean absolute error of the values of hidden genes, in units of the data; lower is better",
+    "macro_f1": "F1 of each class (precision and recall alike), the mean over classes; of phenotypes their mean",
+    "accuracy": "share of rows whose class is named right; of several phenotypes their mean",
     "masked_r2": "R2 of entries hidden from the model and predicted from the others; 1 is perfect, 0 the gene means",
     "recon_r2": "R2 of all values given back from the vectors; 1 is perfect, 0 the gene means of the training rows",
     "knn": "share of rows whose class a vote among the nearest training rows names, the mean over classes",
@@ -46,9 +55,13 @@ def meaning(measure: str) -> str:
 
 
 def test_measures(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the measures on test rows that have numbers, as the glossary goes; effects of contrasts are none."""
+    """Return the measures on test rows that have numbers, as the glossary goes.
+
+    Effects of contrasts are none, and those of single phenotypes have a place of their own.
+    """
     names = (name for row in rows for name, value in row.items() if _is_number(value))
-    kept = {n: None for n in names if n.startswith("test/") and not n.startswith("test/contrast_")}
+    left_out = ("test/contrast_", *(f"test/{measure}_" for measure in OF_PHENOTYPES))
+    kept = {n: None for n in names if n.startswith("test/") and not n.startswith(left_out)}
     return sorted(kept, key=_place)
 
 
@@ -61,7 +74,10 @@ def foremost(measures: Sequence[str], most: int, controls: Sequence[dict[str, An
 
 def told_classes(facts: dict[str, Any]) -> str:
     """Return a sentence of warning where the model was told classes in training; else nothing."""
-    told = facts["spec"]["data"].get("view", {}).get("classes")
+    data = facts["spec"]["data"]
+    told = data.get("view", {}).get("classes")
+    if data.get("label") in data.get("view", {}).get("phenotypes", []):
+        told = data["label"]
     return f"the model was told `{told}` in training: its label scores are not unsupervised" if told else ""
 
 

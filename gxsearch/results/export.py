@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from gxsearch.data.manifest import MANIFEST
+from gxsearch.data.tokens import TokensView
 from gxsearch.errors import RunError, UnsafeError
 from gxsearch.models import registry
 from gxsearch.results import package, page
@@ -21,14 +22,17 @@ from gxsearch.training.session import exported_weights
 __all__ = ["export", "load"]
 
 CARD = "README.md"
+TOKENIZER = "tokenizer.json"
+"""What a model of tokens has beside; view.json holds the same, so that it is for other programs to read."""
 
 
 def export(run: RunDir, number: int | None = None, out: str | Path | None = None) -> Path:
     """Write the model of the best trial, or of trial `number`, at its best epoch; return the folder.
 
     The folder is `out`, or results/best, or results/exports/NNN. It holds config.json, model.safetensors,
-    genes.txt (one id per line, in the model's order), view.json, metrics.json, README.md and manifest.json (the
-    sha256 of the others). An earlier export there is replaced at once; nothing else is.
+    genes.txt (one id per line, in the model's order), view.json, metrics.json, README.md, of a model of tokens
+    tokenizer.json, and manifest.json (the sha256 of the others). An earlier export there is replaced at once; nothing
+    else is.
 
     Raises:
         RunFailed: when no trial may win.
@@ -51,6 +55,7 @@ def files(found: Package) -> dict[str, bytes | dict[str, Tensor]]:
         VIEW: _json(view),
         METRICS: _json(found.metrics),
         CARD: card(found).encode(),
+        **({TOKENIZER: found.view.tokenizer.to_json().encode()} if isinstance(found.view, TokensView) else {}),
     }
 
 

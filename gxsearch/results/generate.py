@@ -126,7 +126,7 @@ def _names(made: Generated) -> list[str]:
 def _of_series(found: Package, where: str) -> None:
     if not isinstance(found.view, SeriesView):
         what = f"the model {found.name} is none of series: it has no curves"
-        raise DataError.one("E479", where, what, "give a run of rvagene")
+        raise DataError.one("E479", where, what, "give a run of rvagene, or for cells of transformer")
 
 
 def check_out(out: Path, *, force: bool) -> None:

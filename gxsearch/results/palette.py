@@ -27,6 +27,8 @@ FAINT, GRID, INK, MISSING = "#B8C0C8", "#E8EBEE", "#1F2933", "#B8B8B8"
 SCALE = "Cividis"
 DIVERGING = [[0.0, "#2166AC"], [0.25, "#92C5DE"], [0.5, "#F7F7F7"], [0.75, "#F4A582"], [1.0, "#B2182B"]]
 """From -1 through 0 to 1 (ColorBrewer RdBu)."""
+SHARES = [[0.0, "#F7F9FB"], [0.1, "#DCE9F4"], [0.5, "#6BAED6"], [1.0, "#0072B2"]]
+"""From none to all."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 MOST = len(CATEGORIES) * len(SHAPES)
 

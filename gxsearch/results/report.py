@@ -15,6 +15,7 @@ from gxsearch.results.latent import latent
 from gxsearch.results.leaderboard import Objective
 from gxsearch.results.ledger import TrialRecord
 from gxsearch.results.page import number
+from gxsearch.results.phenotypes import phenotypes
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.results.verdict import nouns, verdict
 
@@ -51,6 +52,7 @@ def write(run: RunDir, *, static: bool = False) -> Path:
         terms=gallery.terms(easel, run),
         latent=latent(easel, run, facts["spec"]["model"], facts["spec"]["data"]["label"]),
         curves=curves.pictures(run),
+        phenotypes=phenotypes(easel, run),
         data=_data(facts["data"]),
         css=page.style("report.css"),
         scripts=page.scripts() if not static else None,

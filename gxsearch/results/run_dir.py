@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,14 @@ class RunDir:
     def exported(self, number: int) -> Path:
         """Return the folder that a trial other than the best is exported to."""
         return self.results / "exports" / self.trial(number).name
+
+    def confusion(self, name: str) -> Path:
+        """Return the file of the confusion table of a phenotype; letters that files do not have are left out."""
+        return self.results / f"confusion_{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}.csv"
+
+    def confusions(self) -> list[Path]:
+        """Return the confusion tables that there are, by name."""
+        return sorted(self.results.glob("confusion_*.csv"))
 
     def projection(self, name: str) -> Path:
         """Return the file that keeps a projection of the embedding: umap or tsne."""

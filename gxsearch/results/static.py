@@ -157,6 +157,25 @@ def heatmap(frame: pd.DataFrame) -> str:
         return _svg(figure, axes)
 
 
+def confusion(frame: pd.DataFrame) -> str:
+    """Draw counts of true categories (rows) by predicted ones (columns), as shares of the rows."""
+    with mpl.rc_context(_LOOK):
+        figure, axes = _blank("predicted", "true", width=5.4, height=4.6)
+        count_cc = frame.to_numpy()
+        share_cc = count_cc / count_cc.sum(1, keepdims=True).clip(min=1)
+        colors = LinearSegmentedColormap.from_list("shares", palette.SHARES)
+        drawn = axes.imshow(share_cc, cmap=colors, vmin=0, vmax=1, interpolation="nearest")
+        for place, count in np.ndenumerate(count_cc):
+            if count and len(frame) <= 12:
+                axes.text(*place[::-1], f"{share_cc[place]:.0%}", ha="center", va="center", fontsize=7)
+        axes.set_xticks(range(len(frame.columns)), [clipped(name) for name in frame.columns], rotation=40, ha="right")
+        axes.set_yticks(range(len(frame)), [clipped(name) for name in frame.index])
+        axes.tick_params(length=0, labelsize=7)
+        axes.spines[:].set_visible(False)
+        figure.colorbar(drawn, ax=axes, shrink=0.7, format="{x:.0%}")
+        return _svg(figure, axes)
+
+
 def _blank(x: str, y: str, *, width: float = 6.0, height: float = 3.6) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()

@@ -232,14 +232,18 @@ class Rows:
         """Return the balanced accuracy on held-out rows of nearest training rows, and of logistic regression."""
         if label is None:
             return {}
-        known_n, true_n = table.obs[label][self.train], table.obs[label][self.rows]
-        found = {"test/knn": knn_accuracy(train_nk, known_n, test_nk, true_n)}
-        if len(np.unique(known_n)) > 1:
-            scaler = StandardScaler().fit(train_nk)
-            probe = LogisticRegression(class_weight="balanced", max_iter=2000).fit(scaler.transform(train_nk), known_n)
-            told_n = probe.predict(scaler.transform(test_nk))
-            found["test/logreg"] = float(recall_score(true_n, told_n, labels=np.unique(true_n), average="macro"))
-        return found
+        return accuracies(table.obs[label][self.train], table.obs[label][self.rows], train_nk, test_nk)
+
+
+def accuracies(known_n: np.ndarray, true_n: np.ndarray, train_nk: np.ndarray, test_nk: np.ndarray) -> Scores:
+    """Return ``test/knn`` and, of several classes, ``test/logreg`` of vectors, training rows being known."""
+    found = {"test/knn": knn_accuracy(train_nk, known_n, test_nk, true_n)}
+    if len(np.unique(known_n)) > 1:
+        scaler = StandardScaler().fit(train_nk)
+        probe = LogisticRegression(class_weight="balanced", max_iter=2000).fit(scaler.transform(train_nk), known_n)
+        told_n = probe.predict(scaler.transform(test_nk))
+        found["test/logreg"] = float(recall_score(true_n, told_n, labels=np.unique(true_n), average="macro"))
+    return found
 
 
 def _entry_scores(y_n: np.ndarray, x_n: np.ndarray) -> Scores:

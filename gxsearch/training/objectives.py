@@ -16,7 +16,7 @@ PROBES: dict[str, Mode] = {"knn": "max"}
 def measures(model: type[GeneModel]) -> dict[str, Mode]:
     """Return the measures that an objective may name, and which way is better: the model's own, and probes.
 
-    Those of `class_metrics` need `data.view.classes`.
+    Those of `class_metrics` need what the model's `told_by` names in `data.view`.
 
     Probes read the vectors of rows that were not trained on, which only an encoder gives at once.
     """
