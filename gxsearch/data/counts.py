@@ -13,10 +13,11 @@ from torch import Tensor
 
 from gxsearch.config import Config, knob
 from gxsearch.data.batch import Batch
+from gxsearch.data.blocks import batches
 from gxsearch.data.chances import chances, class_names
 from gxsearch.data.csr import SparseRows
 from gxsearch.data.table import Table
-from gxsearch.data.values import row_totals
+from gxsearch.data.values import number_blocks, row_blocks, row_totals
 from gxsearch.data.view import Dims, Examples, View, align
 from gxsearch.errors import DataError, Fault
 
@@ -161,7 +162,7 @@ class CountsExamples(Examples):
     """Batches of whole rows, all nearly alike in size and never of one row: batch norm cannot work with one."""
 
     def __init__(self, view: CountsView, table: Table, device: torch.device):
-        self._rows = _Rows(view, table, device, told=True)
+        self._x_ng, self._rows = table.x_ng, _Rows(view, table, device, told=True)
         self._train, self._val = (torch.from_numpy(table.rows(part)) for part in ("train", "val"))
         self._known, self._val_known = (self._rows.known(rows) for rows in (self._train, self._val))
         self._device = device
@@ -176,10 +177,9 @@ class CountsExamples(Examples):
         self, batch_size: int, generator: torch.Generator, *, rank: int = 0, world_size: int = 1
     ) -> Iterator[Batch]:
         """Yield one epoch."""
-        order = self._train[torch.randperm(len(self._train), generator=generator)]
-        for part in order.tensor_split(self.steps(batch_size)):
-            total = torch.tensor(len(part) / world_size, device=self._device)
-            yield self._rows.batch(part[rank::world_size], total, self._known)
+        ranks = {"rank": rank, "world_size": world_size}
+        for rows, size in batches(self._x_ng, self._train, self.steps(batch_size), generator, **ranks):
+            yield self._rows.batch(rows, torch.tensor(size, device=self._device), self._known)
 
     def validation(self) -> Iterator[Batch]:
         """Yield the held-out rows."""
@@ -231,8 +231,8 @@ def not_counts(table: Table) -> list[Fault]:
         return [Fault("E480", "data.transform", what, "set data.transform: []")]
     if table.facts.get("orientation") == "genes":
         return [Fault("E480", "data.orientation", "counts are read by samples, not by genes", "leave it out")]
-    value = table.x_ng.data if sparse.issparse(table.x_ng) else table.x_ng.reshape(-1)
-    odd = value[(value != np.round(value)) | (value < 0)]
+    odd = [value[(value != np.round(value)) | (value < 0)] for value in number_blocks(table.x_ng)]
+    odd = np.concatenate([np.ravel(values) for values in odd]) if odd else np.zeros(0)
     if not len(odd):
         return []
     what = f"{len(odd):,} values are no counts (the first is {odd[0]:.6g}); a likelihood of counts needs whole numbers"
@@ -241,9 +241,11 @@ def not_counts(table: Table) -> list[Fault]:
 
 def _log_factorials(x_ng: sparse.csr_matrix) -> np.ndarray:
     """Return sum_g log x! of each row (n,), float32."""
-    row = np.repeat(np.arange(x_ng.shape[0]), np.diff(x_ng.indptr))
-    weight = gammaln(x_ng.data.astype(np.float64) + 1)
-    return np.bincount(row, weights=weight, minlength=x_ng.shape[0]).astype(np.float32)
+    found_n = np.empty(x_ng.shape[0], dtype=np.float32)
+    for start, block in row_blocks(x_ng):
+        row, weight = np.repeat(np.arange(block.shape[0]), np.diff(block.indptr)), gammaln(block.data + 1.0)
+        found_n[start : start + block.shape[0]] = np.bincount(row, weights=weight, minlength=block.shape[0])
+    return found_n
 
 
 def _too_small(table: Table) -> list[Fault]:

@@ -65,6 +65,15 @@ def row_blocks(x_ng: Matrix) -> Iterator[tuple[int, Matrix]]:
         yield start, x_ng[start : start + BLOCK]
 
 
+def number_blocks(x_ng: Matrix) -> Iterator[np.ndarray]:
+    """Yield all numbers that are stored, in pieces of any shape."""
+    if _is_dense(x_ng):
+        yield from (block for _, block in row_blocks(x_ng))
+    else:
+        step = BLOCK * 1024
+        yield from (x_ng.data[start : start + step] for start in range(0, len(x_ng.data), step))
+
+
 def row_totals(x_ng: Matrix) -> np.ndarray:
     """Return the sum of each row (n,), float64."""
     return np.asarray(x_ng.sum(axis=1, dtype=np.float64)).ravel()
@@ -93,12 +102,12 @@ def fingerprint(keys: list[bytes], obs_names: np.ndarray, var_names: np.ndarray)
 
 def are_whole(x_ng: Matrix) -> bool:
     """Tell whether all values, NaN apart, are whole numbers."""
-    return all(bool(((values == np.round(values)) | np.isnan(values)).all()) for values in _number_blocks(x_ng))
+    return all(bool(((values == np.round(values)) | np.isnan(values)).all()) for values in number_blocks(x_ng))
 
 
 def largest(x_ng: Matrix) -> float:
     """Return the largest absolute value, NaN apart; 0 for a matrix without values."""
-    return max((float(np.fmax.reduce(np.abs(values), None, initial=0)) for values in _number_blocks(x_ng)), default=0.0)
+    return max((float(np.fmax.reduce(np.abs(values), None, initial=0)) for values in number_blocks(x_ng)), default=0.0)
 
 
 def _is_dense(matrix: Matrix) -> bool:
@@ -110,14 +119,6 @@ def _plain_csr(block: Matrix) -> sparse.csr_matrix:
     rows.eliminate_zeros()
     rows.indices = rows.indices.astype(np.int32, copy=False)
     return rows
-
-
-def _number_blocks(x_ng: Matrix) -> Iterator[np.ndarray]:
-    if _is_dense(x_ng):
-        yield from (block for _, block in row_blocks(x_ng))
-    else:
-        step = BLOCK * 1024
-        yield from (x_ng.data[start : start + step] for start in range(0, len(x_ng.data), step))
 
 
 def _stored(adata: AnnData, layer: str | None, found: Findings, option: str) -> object | None:
@@ -189,7 +190,7 @@ class NumberCheck:
         """Look at further rows; return whether all of their values can be used."""
         whole = True
         for i, (_, is_bad, _, _) in enumerate(self._tests):
-            if not any(is_bad(values).any() for values in _number_blocks(matrix)):
+            if not any(is_bad(values).any() for values in number_blocks(matrix)):
                 continue
             total, places = _offenders(matrix, is_bad, obs_names, var_names)
             self._found[i] = (self._found[i][0] + total, [*self._found[i][1], *places][:3])
