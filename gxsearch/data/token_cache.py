@@ -15,6 +15,7 @@ from scipy import sparse
 
 from gxsearch.data.remote import cache_folder
 from gxsearch.data.tokenizer import Tokenizer, Tokens
+from gxsearch.errors import ResourceError
 
 LARGE = 64 << 20
 """Bytes of tokens from which on they are kept in files, so that trials and workers of one machine share them."""
@@ -54,6 +55,11 @@ def _key(tokenizer: Tokenizer, x_ng: sparse.csr_matrix) -> str:
 
 
 def _write(folder: Path, tokens: Tokens) -> None:
+    """Write the files to a temporary name, synced, and rename them.
+
+    Raises:
+        ResourceError: E511 when they cannot be written.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name[:16]}.", dir=folder.parent))
     try:
@@ -65,9 +71,10 @@ def _write(folder: Path, tokens: Tokens) -> None:
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
         work.rename(folder)
-    except OSError:
+    except OSError as error:
         if not folder.is_dir() or _fault(folder) is not None:
-            raise
+            what, fix = f"the tokens cannot be written ({error})", "set GXSEARCH_CACHE to a folder with room for them"
+            raise ResourceError.one("E511", str(folder), what, fix) from None
         _LOG.info("%s: another process has written it meanwhile", folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)

@@ -72,15 +72,15 @@ def is_unspecified(word: str, names: Iterable[str]) -> bool:
 def balance(code_np: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return weights (n, phenotypes), float32, and the share of `rows` with each phenotype known (phenotypes,).
 
-    The mean over `rows` of what is weighted by it is the mean over the classes that are there; it is 0 outside of
-    `rows` and where the phenotype is not known. Where none is known the share is 1, so that one may divide by it.
+    The mean over those of `rows` with a phenotype known of what is weighted by it is the mean over the classes that
+    are there. Weights are 0 outside of `rows` and where the phenotype is not known.
     """
-    weight_np, known_p = np.zeros(code_np.shape, np.float32), np.ones(code_np.shape[1], np.float32)
+    weight_np, known_p = np.zeros(code_np.shape, np.float32), np.zeros(code_np.shape[1], np.float32)
     for p in range(code_np.shape[1]):
         known = rows[code_np[rows, p] >= 0]
-        size_c = np.bincount(code_np[known, p], minlength=1)
         if len(known):
-            weight_np[known, p] = len(rows) / (np.count_nonzero(size_c) * size_c[code_np[known, p]])
+            size_c = np.bincount(code_np[known, p])
+            weight_np[known, p] = len(known) / (np.count_nonzero(size_c) * size_c[code_np[known, p]])
             known_p[p] = len(known) / len(rows)
     return weight_np, known_p
 

@@ -9,6 +9,7 @@ from scipy import sparse
 from gxsearch.data import token_cache
 from gxsearch.data.token_phenotypes import Phenotype, balance
 from gxsearch.data.tokenizer import Binning, Tokenizer, fit_edges, occupancy
+from gxsearch.errors import ResourceError
 
 BINNINGS = [
     {"threshold": 0.0},
@@ -179,14 +180,14 @@ def test_numbers_that_are_not_whole_are_cut_into_ranges_with_names_of_their_own(
     assert Phenotype.load(json.loads(json.dumps(made.state()))) == made
 
 
-def test_weights_make_a_mean_over_rows_one_over_classes():
-    code_np = np.array([[0, -1], [0, -1], [0, -1], [1, -1], [-1, -1], [2, 0]])
+def test_weights_make_a_mean_over_known_rows_one_over_the_classes_there():
+    code_np = np.array([[0, -1], [0, -1], [0, -1], [2, -1], [-1, -1], [1, 0]])
     right_n = np.array([1, 0, 0, 1, 1, 1])
 
     weight_np, known_p = balance(code_np, np.arange(5))
 
-    assert (weight_np[:5, 0] * right_n[:5]).mean() == pytest.approx((1 / 3 + 1) / 2)
-    assert known_p.tolist() == pytest.approx([0.8, 1.0])
+    assert (weight_np[:4, 0] * right_n[:4]).mean() == pytest.approx((1 / 3 + 1) / 2)
+    assert known_p.tolist() == pytest.approx([0.8, 0.0])
     assert not weight_np[5].any() and not weight_np[:, 1].any()
 
 
@@ -249,7 +250,7 @@ def test_nothing_is_left_of_a_file_that_could_not_be_written(cache, monkeypatch)
         raise OSError("no space left on device")
 
     monkeypatch.setattr(np, "save", full)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(ResourceError, match="E511.*no space left.*GXSEARCH_CACHE"):
         token_cache.kept(made, x_ng)
 
     assert not list(cache.iterdir())
