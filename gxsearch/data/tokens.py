@@ -142,7 +142,8 @@ class TokensView(View):
         """Training rows, genes, bins and categories; `high` is the largest training value."""
         sizes = {name: len(names) for name, names in self.tokenizer.phenotypes.items()}
         n_rows, bins = int(self.times_gb[0].sum()), self.tokenizer.n_bins
-        return Dims(n_rows, len(self.genes), 0.0, self._high, n_bins=bins, phenotypes=sizes)
+        more = {"n_bins": bins, "phenotypes": sizes, "pretrained": self.config.pretrained or ""}
+        return Dims(n_rows, len(self.genes), 0.0, self._high, **more)
 
     @property
     def genes(self) -> np.ndarray:
