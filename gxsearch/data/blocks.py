@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -25,19 +25,26 @@ def batches(
     ones for any number of ranks; of a `MappedCSR` see `shuffled`. All ranks need generators in the same state.
     """
     if isinstance(x_ng, MappedCSR):
-        yield from shuffled(x_ng, rows, steps, generator, rank=rank, world_size=world_size)
+        yield from shuffled(rows, steps, generator, expect=x_ng.expect, rank=rank, world_size=world_size)
         return
     order = rows[torch.randperm(len(rows), generator=generator)]
     for part in order.tensor_split(steps):
         yield part[rank::world_size], len(part) / world_size
 
 
+def in_order(x_ng: Matrix, rows: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the rows (n,), which ascend, in random order; of a `MappedCSR` one that reads a few blocks at a time."""
+    if not isinstance(x_ng, MappedCSR):
+        return rows[torch.randperm(len(rows), generator=generator)]
+    return torch.cat([part for part, _ in shuffled(rows, 1, generator)])
+
+
 def shuffled(
-    x_ng: MappedCSR,
     rows: Tensor,
     steps: int,
     generator: torch.Generator,
     *,
+    expect: Callable[[int, int], None] = lambda first, last: None,
     block: int = BLOCK,
     pool: int = POOL,
     rank: int = 0,
@@ -45,8 +52,9 @@ def shuffled(
 ) -> Iterator[tuple[Tensor, float]]:
     """Yield as `batches` does, so that a disk is read in long stretches and each rank reads its own.
 
-    Rows are cut into blocks of neighbors. The blocks are put in random order, dealt to the ranks, and read `pool` at a
-    time; the rows of such a pool are shuffled. The kernel is told of each pool before it is read.
+    Rows are cut into blocks of neighbors. The blocks are put in random order, dealt to the ranks, and taken `pool` at a
+    time; the rows of such a pool are shuffled. `expect` is told the first row and the end of each block of a pool while
+    rows of the pool before are used.
     """
     blocks = rows.split(block)
     order = torch.cat([blocks[i] for i in torch.randperm(len(blocks), generator=generator).tolist()])
@@ -54,12 +62,12 @@ def shuffled(
     dealt = order.tensor_split(world_size)
     sizes = sum(torch.tensor([len(part) for part in share.tensor_split(steps)]) for share in dealt) / world_size
     pools = dealt[rank].split(block * pool)
-    drawn = [part[torch.randperm(len(part), generator=own)] for part in pools]
+    drawn = torch.cat([part[torch.randperm(len(part), generator=own)] for part in pools])
     done, told = 0, 0
-    for part, size in zip(torch.cat(drawn).tensor_split(steps), sizes.tolist(), strict=True):
+    for part, size in zip(drawn.tensor_split(steps), sizes.tolist(), strict=True):
         done += len(part)
-        while told < len(pools) and told * block * pool < done + block * pool:  # the next pool, while this one is used
+        while told < len(pools) and told * block * pool < done + block * pool:
             for stretch in pools[told].split(block):
-                x_ng.expect(int(stretch.min()), int(stretch.max()) + 1)
+                expect(int(stretch.min()), int(stretch.max()) + 1)
             told += 1
         yield part, size

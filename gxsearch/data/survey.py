@@ -10,7 +10,7 @@ from scipy import sparse
 
 from gxsearch.data.checks import zero_rows
 from gxsearch.data.findings import Named
-from gxsearch.data.values import Matrix, are_whole, fingerprint, largest, row_keys, row_totals
+from gxsearch.data.values import BLOCK, Matrix, are_whole, fingerprint, largest, row_keys, row_totals
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,18 @@ class Moments:
             self._floor, self._lowest_g = float(low_g.min()), np.zeros_like(self._lowest_g)
         at_floor = np.bincount(x_ng.indices[x_ng.data == np.float32(self._floor)], minlength=g)
         self._lowest_g += at_floor + (n - nonzero_g if self._floor == 0 else 0)
+
+    @classmethod
+    def of(cls, x_ng: Matrix, rows: np.ndarray) -> Moments:
+        """Take these rows of a matrix, a block at a time."""
+        moments = cls(x_ng.shape[1])
+        for start in range(0, len(rows), BLOCK):
+            moments.add(x_ng[rows[start : start + BLOCK]])
+        return moments
+
+    def means(self) -> np.ndarray:
+        """Return the means (g,), float64."""
+        return self._mean_g
 
     def cells(self) -> np.ndarray:
         """Return the number of rows with a value other than zero (g,)."""

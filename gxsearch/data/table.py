@@ -12,6 +12,8 @@ from scipy import sparse
 from gxsearch.config import Config, knob
 
 PARTS = ("train", "val", "test")
+DENSE_VALUES = 1 << 29
+"""Values, 2 GiB of them, up to which what needs dense rows is given all; of larger tables it is given some."""
 
 
 class Genes(Config):
@@ -50,7 +52,10 @@ class Split(Config):
 class DataConfig(Config):
     """The `data` section of a search space file."""
 
-    path: str = knob(doc="built-in set, file (.h5ad .zarr .csv .tsv, .gz) or URI (s3:// gs:// https://)")
+    path: str = knob(
+        doc="built-in set, file (.h5ad .zarr .csv .tsv, .gz), folder or pattern of shards (shards/*.h5ad), or URI "
+        "(s3:// gs:// https://)"
+    )
     layer: str | None = knob(None, doc="layer to read instead of X")
     transform: list[Literal["normalize", "log1p", "log2p1", "log10p1"]] = knob(
         [], doc="steps from what is stored to what the model reads: normalize (to the median total), log1p, ..."
@@ -78,7 +83,7 @@ class Table:
     here (g) are samples.
 
     Attributes:
-        x_ng: values, float32, dense or CSR.
+        x_ng: values, float32, dense or CSR; of a corpus a `MappedCSR`, whose arrays are files.
         obs_names: unique row names (n,), unicode array.
         var_names: unique gene names (g,), unicode array.
         part_n: index into `PARTS` per row (n,), int8.
@@ -109,9 +114,16 @@ class Table:
         """Number of genes."""
         return len(self.var_names)
 
-    def rows(self, part: str) -> np.ndarray:
-        """Return the indices of the rows of 'train', 'val' or 'test', ascending."""
-        return np.flatnonzero(self.part_n == PARTS.index(part))
+    def rows(self, part: str, *, most: int | None = None) -> np.ndarray:
+        """Return the indices of the rows of 'train', 'val' or 'test', ascending; `most` of them at most, evenly."""
+        rows = np.flatnonzero(self.part_n == PARTS.index(part))
+        return rows if most is None or len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
+
+    def few(self, values: int = DENSE_VALUES) -> np.ndarray:
+        """Return rows of every part, evenly chosen, ascending, that dense are about so many values; all if they fit."""
+        share = values / max(1, self.n_obs * self.n_vars)
+        most = {part: None if share >= 1 else max(2, int(share * len(self.rows(part)))) for part in PARTS}
+        return np.sort(np.concatenate([self.rows(part, most=most[part]) for part in PARTS]))
 
     def dense(self) -> Table:
         """Return the table with `x_ng` as a C-contiguous dense array; itself if it already is one."""

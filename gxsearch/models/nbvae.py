@@ -186,7 +186,7 @@ class NBVAE(GeneModel):
     @torch.no_grad()
     def start(self, table: Table, view: CountsView) -> None:
         """Begin at one profile for all cells, with dispersions by moments."""
-        train = table.rows("train")
+        train = table.rows("train", most=65_536)
         x_ng, total_n = view.values(table)[train], view.totals(table)[train]
         share_g, theta_g = one_profile(x_ng, total_n)
         self.out.bias.copy_(torch.from_numpy(np.log(share_g)))

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gxsearch.data.counts import CountsView
 from gxsearch.data.graph import GraphView
 from gxsearch.data.series import SeriesView
@@ -38,9 +40,12 @@ def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda t
     metric = run.facts()["spec"]["objective"]["metric"]
     series = isinstance(best.view, SeriesView)
     classical, own = _measures(best.view)
-    rows = classical(best.view, table, label, z_nk.shape[1], metric)
+    judged, z_judged = _judged(best.view, table, z_nk)
+    if judged is not table:
+        say(f"of {table.n_obs:,} rows {judged.n_obs:,} are judged by, some of every part")
+    rows = classical(best.view, judged, label, z_nk.shape[1], metric)
     _write(run.baselines, [{"name": name, **row} for name, row in rows.items()])
-    _write(run.scores, own(best.model, best.view, table, label, z_nk))
+    _write(run.scores, own(best.model, best.view, judged, label, z_judged))
     leaderboard.write(run)
     say("best model and embeddings")
     export.export(run)
@@ -55,6 +60,12 @@ def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda t
     evaluation.write_clusters(run, adata, best.name, label)
     say("report")
     report.write(run)
+
+
+def _judged(view: View, table: Table, z_nk: np.ndarray) -> tuple[Table, np.ndarray]:
+    """Return the rows that model and classical methods are judged by: of a large corpus some, for they become dense."""
+    rows = table.few() if isinstance(view, CountsView | TokensView) else np.arange(table.n_obs)
+    return (table, z_nk) if len(rows) == table.n_obs else (table.take(rows), z_nk[rows])
 
 
 def _measures(view: View) -> tuple[Callable[..., dict], Callable[..., dict]]:

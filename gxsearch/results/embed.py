@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from gxsearch.data import h5ad
 from gxsearch.data.counts import CountsView
 from gxsearch.data.ensembl import partners
 from gxsearch.data.series import SeriesView
+from gxsearch.data.survey import Moments
 from gxsearch.data.table import PARTS, Table
 from gxsearch.data.tokens import TokensView
 from gxsearch.data.values import Matrix
@@ -75,17 +76,14 @@ def embeddings(
     vectors = found.embed_table(table, device=device) if vectors is None else vectors
     adata = _turned(table, found.name) if found.turned else AnnData(obs=_rows(table, found.name), var=_genes(table))
     _add(adata, found, vectors, table.obs_names)
-    x_ng = table.x_ng
-    if isinstance(found.view, SeriesView):
-        x_ng = _add_series(adata, found, table, vectors)
+    x_ng = _add_series(adata, found, table, vectors) if isinstance(found.view, SeriesView) else table.x_ng
     if isinstance(found.view, CountsView):
         count_outputs.add(adata, found, table, vectors)
-        x_ng = found.view.logged(table)
     if isinstance(found.view, TokensView):
         token_outputs.add(adata, found, table, table.rows("train"))
         adata.obsm[CONTROL] = components(found.view, table, max(vectors.shape[1], 2))
     else:
-        _add_control(adata, x_ng, table.rows("train"), vectors.shape[1], turned=found.turned)
+        _add_control(adata, _reader(found, table, x_ng), table, vectors.shape[1], turned=found.turned)
     h5ad.write(adata, run.embeddings)
     return adata
 
@@ -204,14 +202,15 @@ def _column(values: np.ndarray) -> Any:
 
 
 def _genes(table: Table) -> pd.DataFrame:
-    return _moments(table.x_ng[table.rows("train")], table.var_names)
+    train = table.rows("train")
+    if not sparse.issparse(table.x_ng):
+        return _moments(table.x_ng[train], table.var_names)
+    moments = Moments.of(table.x_ng, train)
+    columns = {"mean": moments.means(), "variance": moments.variances()}
+    return pd.DataFrame(columns, index=_index(table.var_names), dtype=np.float32)
 
 
-def _moments(x_ng: Matrix, names: np.ndarray) -> pd.DataFrame:
-    if sparse.issparse(x_ng):
-        mean_g, square_g = (np.asarray(x.mean(0, dtype=np.float64)).ravel() for x in (x_ng, x_ng.power(2)))
-        moments = {"mean": mean_g, "variance": square_g - mean_g**2}
-        return pd.DataFrame(moments, index=_index(names), dtype=np.float32)
+def _moments(x_ng: np.ndarray, names: np.ndarray) -> pd.DataFrame:
     known_ng = np.ma.masked_invalid(x_ng)
     moments = {"mean": known_ng.mean(0, dtype=np.float64), "variance": known_ng.var(0, dtype=np.float64)}
     return pd.DataFrame(moments, index=_index(names), dtype=np.float32)
@@ -226,10 +225,25 @@ def _add_series(adata: AnnData, found: Package, table: Table, vectors: np.ndarra
     return curves.x_nt
 
 
-def _add_control(adata: AnnData, x_ng: np.ndarray, train: np.ndarray, k: int, *, turned: bool) -> None:
-    """Add at least two principal components of the rows (n, k), fitted on training rows."""
-    pca = PCA(min(max(k, 2), len(train), x_ng.shape[1]), random_state=0).fit(x_ng[train])
-    scores = pca.transform(x_ng).astype(np.float32)
+def _reader(found: Package, table: Table, x_ng: Matrix) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what gives the dense values of rows that components are of: of counts their logs."""
+    if isinstance(found.view, CountsView):
+        return lambda rows: found.view.logged(table.take(rows))
+    return lambda rows: x_ng if len(rows) == len(x_ng) else x_ng[rows]
+
+
+def _add_control(
+    adata: AnnData, read: Callable[[np.ndarray], np.ndarray], table: Table, k: int, *, turned: bool
+) -> None:
+    """Add at least two principal components of the rows (n, k), fitted on training rows, of many on some.
+
+    `read` gives dense values of rows; it is asked for no more of them at once than fit.
+    """
+    few = table.few()
+    train_ng = read(few[np.isin(few, table.rows("train"))])
+    pca = PCA(min(max(k, 2), *train_ng.shape), random_state=0).fit(train_ng)
+    pieces = np.array_split(np.arange(table.n_obs), -(-table.n_obs // len(few)))
+    scores = np.concatenate([pca.transform(read(rows)) for rows in pieces]).astype(np.float32)
     (adata.varm if turned else adata.obsm)[CONTROL] = scores
 
 
