@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from scipy import sparse
 
 from gxsearch.data.table import Table
 from gxsearch.data.token_phenotypes import Phenotype
+from gxsearch.data.values import number_blocks
 from gxsearch.errors import Fault
 
 
@@ -27,11 +27,11 @@ class TellsPhenotypes(Protocol):
 def table_faults(table: Table, config: TellsPhenotypes, *, fitting: bool = True) -> list[Fault]:
     """Return why values are no tokens (E486), settings contradict each other (E489), rows are too few (E430)."""
     source, faults = table.facts.get("source", "table"), []
-    value = table.x_ng.data if sparse.issparse(table.x_ng) else table.x_ng
+    least = min((float(block.min()) for block in number_blocks(table.x_ng) if block.size), default=0.0)
     if table.facts.get("orientation") == "genes":
         faults.append(Fault("E486", "data.orientation", "tokens are read by samples, not by genes", "leave it out"))
-    if value.size and not value.min() >= 0:  # NaN too
-        what = f"tokens need values of 0 or more, and the smallest is {value.min():.6g}"
+    if not least >= 0:  # NaN too
+        what = f"tokens need values of 0 or more, and the smallest is {least:.6g}"
         faults.append(Fault("E486", source, what, "give counts or their logarithms, not z-scores or log ratios"))
     if not fitting:
         return faults

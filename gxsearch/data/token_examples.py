@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gxsearch.data.batch import Batch
+from gxsearch.data.blocks import in_order
 from gxsearch.data.table import Table
 from gxsearch.data.token_phenotypes import balance
 from gxsearch.data.token_rows import Expressed, Panel
@@ -28,7 +29,7 @@ class TokenExamples(Examples):
     """Batches of whole rows; all nearly alike in the number of rows."""
 
     def __init__(self, view: TokensView, table: Table, device: torch.device):
-        self._rows = TokenRows(view, table, device)
+        self._source, self._rows = table.x_ng, TokenRows(view, table, device)
         self._train, self._val = table.rows("train"), table.rows("val")
         self._told, self._val_told = (self._rows.told(rows) for rows in (self._train, self._val))
         self.n_values = int(self._rows.length(self._train).sum())
@@ -55,18 +56,19 @@ class TokenExamples(Examples):
         order = self._val[np.argsort(self._rows.length(self._val), kind="stable")]
         yield from self._rows.in_order(order, hidden=True, told=self._val_told)
 
-    def _batches(self, steps: int, generator: torch.Generator) -> list[np.ndarray]:
-        order = self._train[torch.randperm(len(self._train), generator=generator).numpy()]
+    def _batches(self, steps: int, generator: torch.Generator) -> Iterator[np.ndarray]:
+        """Yield the rows of each batch; rows of one block of batches are sorted, and its batches shuffled."""
+        order = in_order(self._source, torch.from_numpy(self._train), generator).numpy()
         parts = np.array_split(order, steps)
         if not self._rows.bucketed:
-            return parts
-        sorted_parts: list[np.ndarray] = []
+            yield from parts
+            return
         for first in range(0, steps, _BLOCK):
             block = parts[first : first + _BLOCK]
             rows = np.concatenate(block)
             rows = rows[np.argsort(self._rows.length(rows), kind="stable")]
-            sorted_parts += np.split(rows, np.cumsum([len(part) for part in block])[:-1])
-        return [sorted_parts[i] for i in torch.randperm(steps, generator=generator).tolist()]
+            alike = np.split(rows, np.cumsum([len(part) for part in block])[:-1])
+            yield from (alike[i] for i in torch.randperm(len(alike), generator=generator).tolist())
 
 
 class TokenRows:

@@ -27,10 +27,10 @@ class Panel:
 
     def __init__(self, view: TokensView, tokens: Tokens, device: torch.device):
         self._view, self._tokens = view, tokens
-        size = (len(tokens.indptr) - 1) * tokens.n_genes
+        size = len(tokens) * tokens.n_genes
         self._home = home(device, size)
         spread = self._home.type != "cpu" or size < token_cache.LARGE
-        self._bin = torch.from_numpy(tokens.dense()).to(self._home) if spread else None
+        self._bin = _spread(tokens, self._home) if spread else None
         self._gene = torch.arange(tokens.n_genes, device=device)[None]
 
     def length(self, rows: np.ndarray) -> np.ndarray:
@@ -142,6 +142,16 @@ class Expressed:
         length_n = torch.from_numpy(length).to(self._home)
         fields = {"x": x.view(-1, width), "gene": gene.view(-1, width), "length": length_n}
         return fields, row_m, gene_m
+
+
+def _spread(tokens: Tokens, device: torch.device) -> Tensor:
+    """Return the bins of all genes (n, g), uint8, on a device; main memory may have no room for them."""
+    bin_ng = torch.empty(len(tokens), tokens.n_genes, dtype=torch.uint8, device=device)
+    step = max(1, token_cache.LARGE // tokens.n_genes)
+    for first in range(0, len(tokens), step):
+        part = tokens.between(first, min(first + step, len(tokens)))
+        bin_ng[first : first + step] = torch.from_numpy(part.dense())
+    return bin_ng
 
 
 def home(device: torch.device, size: int) -> torch.device:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from gxsearch.config import Config, knob
+from gxsearch.data.table import Table
 from gxsearch.data.token_phenotypes import Phenotype
 
 _FEW = 32
@@ -53,6 +55,15 @@ class Tokens:
         bin_ng[np.repeat(np.arange(len(length_n)), length_n), self.gene] = self.bin
         return bin_ng
 
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def between(self, first: int, last: int) -> Tokens:
+        """Return the tokens of the rows from `first` to before `last`, without a copy."""
+        start = self.indptr[first : last + 1]
+        mine = slice(start[0], start[-1])
+        return Tokens(self.bin[mine], self.gene[mine], start - start[0], self.n_genes)
+
     def take(self, rows: np.ndarray) -> Tokens:
         """Return the tokens of these rows."""
         length = np.diff(self.indptr)[rows]
@@ -93,6 +104,14 @@ class Tokenizer:
         np.cumsum(kept_m, out=before[1:])
         gene_m = x_ng.indices[kept_m].astype(np.int32, copy=False)
         return Tokens(bin_m[kept_m], gene_m, before[x_ng.indptr], len(self.genes))
+
+    def codes(self, table: Table) -> np.ndarray:
+        """Return the category of each phenotype of rows (n, phenotypes), int64; -1 where there is none."""
+        codes = np.full((table.n_obs, len(self.vocabulary)), -1, dtype=np.int64)
+        for p, phenotype in enumerate(self.vocabulary):
+            if phenotype.name in table.obs:
+                codes[:, p] = phenotype.codes(table.obs[phenotype.name])
+        return codes
 
     def decode(self, bin_ng: np.ndarray) -> np.ndarray:
         """Return the values (n, g) that bins stand for: the mean of training rows, float32."""
@@ -155,18 +174,20 @@ def fit_edges(x_ng: sparse.csr_matrix, config: Binning) -> np.ndarray:
     return edges
 
 
-def occupancy(x_ng: sparse.csr_matrix, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def occupancy(blocks: Iterable[sparse.csr_matrix], edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return how many rows each gene's bins hold (g, n_bins), int64, and the mean value there, float32.
 
-    A bin that holds none of a gene has the mean of that bin over all genes or, where there is none, the middle of
-    its edges.
+    The rows come in blocks (n, g), one at least. A bin that holds none of a gene has the mean of that bin over all
+    genes or, where there is none, the middle of its edges.
     """
-    n_genes, n_bins = x_ng.shape[1], edges.shape[-1] + 1
-    place_m = x_ng.indices * np.int64(n_bins) + digitize(x_ng.data, x_ng.indices, edges)
-    size = {"minlength": n_genes * n_bins}
-    times_gb = np.bincount(place_m, **size).reshape(n_genes, n_bins)
-    sum_gb = np.bincount(place_m, weights=x_ng.data, **size).reshape(n_genes, n_bins)
-    times_gb[:, 0] += x_ng.shape[0] - times_gb.sum(1)
+    n_bins, times_gb, sum_gb = edges.shape[-1] + 1, 0, 0.0
+    for x_ng in blocks:
+        place_m = x_ng.indices * np.int64(n_bins) + digitize(x_ng.data, x_ng.indices, edges)
+        size, shape = {"minlength": x_ng.shape[1] * n_bins}, (x_ng.shape[1], n_bins)
+        found_gb = np.bincount(place_m, **size).reshape(shape)
+        found_gb[:, 0] += x_ng.shape[0] - found_gb.sum(1)
+        times_gb = times_gb + found_gb
+        sum_gb = sum_gb + np.bincount(place_m, weights=x_ng.data, **size).reshape(shape)
     times_b, sum_b = times_gb.sum(0), sum_gb.sum(0)
     bound_gb = np.concatenate([np.zeros((len(edges) if edges.ndim == 2 else 1, 1)), np.atleast_2d(edges)], 1)
     middle_gb = (bound_gb + np.concatenate([bound_gb[:, 1:], bound_gb[:, -1:]], 1)) / 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -12,17 +12,20 @@ from scipy import sparse
 from gxsearch.config import knob
 from gxsearch.data.batch import Batch
 from gxsearch.data.entries import row_keys, scramble
-from gxsearch.data.table import Table
+from gxsearch.data.table import PARTS, Table
 from gxsearch.data.token_cache import kept
 from gxsearch.data.token_checks import table_faults, token_faults, vocabulary
 from gxsearch.data.token_examples import TokenExamples, TokenRows
 from gxsearch.data.token_pretrained import read_pretrained
+from gxsearch.data.token_values import TokenValues
 from gxsearch.data.tokenizer import Binning, Tokenizer, Tokens, fit_edges, occupancy
-from gxsearch.data.view import Dims, View, align
+from gxsearch.data.view import Dims, View
 from gxsearch.errors import DataError
 
 _VALUES = 1 << 20
 """Keys made at a time for the tokens that are hidden; bounds the memory."""
+_SAMPLE = 1 << 26
+"""Values that quantiles are taken of at most; bounds the memory."""
 _ABSENT = 1 << 32
 """Added to the seed of hidden tokens for that of absent genes, so that the two have nothing to do with each other."""
 
@@ -106,20 +109,20 @@ class TokensView(View):
         faults = table_faults(table, config)
         if faults:
             raise DataError(faults)
-        train = table.rows("train")
-        x_ng = sparse.csr_matrix(table.x_ng)[train]
+        train_n = table.part_n == PARTS.index("train")
         known = None if config.pretrained is None else read_pretrained(table, config)
-        genes = _by_variance(x_ng, table.var_names) if known is None else known.genes
-        x_ng = _in_order(x_ng, table.var_names, genes, _source(table))
+        values = TokenValues(table, table.var_names)
+        genes = _by_variance(values.blocks(train_n), table.var_names) if known is None else known.genes
+        values = TokenValues(table, genes)
         phenotypes = vocabulary(table, config, [] if known is None else known.vocabulary, faults)
-        edges = fit_edges(x_ng, config) if known is None else known.edges
-        times_gb, level_gb = occupancy(x_ng, edges)
+        edges = fit_edges(_sample(values, train_n, config), config) if known is None else known.edges
+        times_gb, level_gb = occupancy(values.blocks(train_n), edges)
         faults += token_faults(times_gb, config)
         if faults:
             raise DataError(faults)
         tokenizer = Tokenizer(genes, edges, level_gb if known is None else known.levels, phenotypes)
-        view = cls(config, tokenizer, times_gb, {}, float(x_ng.data.max(initial=0.0)))
-        codes = view.codes(table)[train]
+        high = max(float(block.data.max(initial=0.0)) for block in values.blocks(train_n))
+        view, codes = cls(config, tokenizer, times_gb, {}, high), tokenizer.codes(table)[train_n]
         for p, phenotype in enumerate(phenotypes):
             told = codes[codes[:, p] >= 0, p]
             view.times_c[phenotype.name] = np.bincount(told, minlength=len(phenotype.categories)).tolist()
@@ -172,14 +175,11 @@ class TokensView(View):
         Raises:
             DataError: naming the genes that the table lacks; E486 with values below zero.
         """
-        faults = table_faults(table, self.config, fitting=False)
-        if faults:
-            raise DataError(faults)
-        return _in_order(sparse.csr_matrix(table.x_ng), table.var_names, self.genes, _source(table))
+        return self._values(table)()
 
     def tokens(self, table: Table) -> Tokens:
         """Return the tokens of all rows of a table; many are kept in a file and mapped from it (`token_cache`)."""
-        return kept(self.tokenizer, self.values(table))
+        return kept(self.tokenizer, self._values(table))
 
     def bins(self, table: Table) -> np.ndarray:
         """Return the bins of all genes (n, g), uint8."""
@@ -191,11 +191,7 @@ class TokensView(View):
         It is -1 where the table has no such column, where it is not specified and where training had no such
         category; `unseen` counts these last.
         """
-        codes = np.full((table.n_obs, len(self.tokenizer.vocabulary)), -1, dtype=np.int64)
-        for p, phenotype in enumerate(self.tokenizer.vocabulary):
-            if phenotype.name in table.obs:
-                codes[:, p] = phenotype.codes(table.obs[phenotype.name])
-        return codes
+        return self.tokenizer.codes(table)
 
     def unseen(self, table: Table) -> dict[str, int]:
         """Return how many rows of a table have a category that training had not, for each phenotype that it has."""
@@ -237,6 +233,12 @@ class TokensView(View):
         rows = TokenRows(self, table, device, told=told)
         yield from rows.in_order(np.arange(table.n_obs), hidden=hidden)
 
+    def _values(self, table: Table) -> TokenValues:
+        faults = table_faults(table, self.config, fitting=False)
+        if faults:
+            raise DataError(faults)
+        return TokenValues(table, self.genes)
+
     def _keys(self, obs_names: np.ndarray, seed: int) -> Iterator[tuple[int, np.ndarray]]:
         row_n, gene_g = row_keys(obs_names, seed), row_keys(self.genes, seed)
         size = max(1, _VALUES // len(gene_g))
@@ -244,20 +246,22 @@ class TokensView(View):
             yield start, scramble(row_n[start : start + size, None] ^ gene_g)
 
 
-def _by_variance(x_ng: sparse.csr_matrix, names: np.ndarray) -> np.ndarray:
+def _by_variance(blocks: Iterable[sparse.csr_matrix], names: np.ndarray) -> np.ndarray:
     """Return the names in the order of decreasing variance."""
-    n, value = x_ng.shape[0], x_ng.data.astype(np.float64)
-    mean_g, square_g = (
-        np.bincount(x_ng.indices, weights=weights, minlength=len(names)) / n for weights in (value, value**2)
-    )
-    return names[np.lexsort([names, -np.round(square_g - mean_g**2, 12)])]
+    n, sum_g, square_g = 0, np.zeros(len(names)), np.zeros(len(names))
+    for x_ng in blocks:
+        n, value_m = n + x_ng.shape[0], x_ng.data.astype(np.float64)
+        sum_g += np.bincount(x_ng.indices, weights=value_m, minlength=len(names))
+        square_g += np.bincount(x_ng.indices, weights=value_m**2, minlength=len(names))
+    return names[np.lexsort([names, -np.round(square_g / n - (sum_g / n) ** 2, 12)])]
 
 
-def _in_order(x_ng: sparse.csr_matrix, have: np.ndarray, want: np.ndarray, where: str) -> sparse.csr_matrix:
-    if not np.array_equal(have, want):
-        x_ng = align(x_ng, have, want, where)
-    return x_ng if x_ng.has_sorted_indices else x_ng.sorted_indices()
-
-
-def _source(table: Table) -> str:
-    return table.facts.get("source", "table")
+def _sample(values: TokenValues, train_n: np.ndarray, config: TokensConfig) -> sparse.csr_matrix:
+    """Return the training rows (n, g) whose quantiles are taken: all, or evenly spaced ones of many."""
+    rows = np.flatnonzero(train_n)
+    if config.binning != "quantile":
+        return sparse.csr_matrix((0, len(values)), dtype=np.float32)
+    every = max(1, -(-values.matrix.nnz // _SAMPLE))
+    wanted_n = np.zeros_like(train_n)
+    wanted_n[rows[::every]] = True
+    return sparse.vstack(list(values.blocks(wanted_n)), "csr")

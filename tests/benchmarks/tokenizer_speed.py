@@ -92,7 +92,7 @@ def main() -> None:
     print(f"{'':28}{'tokenizer':>10}{'row loop':>10}{'ratio':>8}{'scalar':>10}{'ratio':>8}")
     for name, settings in BINNINGS.items():
         edges = fit_edges(x_ng, Binning(**settings))
-        made = Tokenizer(adata.var_names.to_numpy(str), edges, occupancy(x_ng, edges)[1], [])
+        made = Tokenizer(adata.var_names.to_numpy(str), edges, occupancy([x_ng], edges)[1], [])
         if not same(made.encode(x_ng), by_rows(adata, edges)):
             raise SystemExit(f"{name}: the tokens differ")
         ours = 1e3 * seconds(lambda made=made: made.encode(x_ng), 15) / args.rows

@@ -7,8 +7,10 @@ import pytest
 from scipy import sparse
 
 from gxsearch.data import token_cache
+from gxsearch.data.table import Table
 from gxsearch.data.token_phenotypes import Phenotype, balance
-from gxsearch.data.tokenizer import Binning, Tokenizer, fit_edges, occupancy
+from gxsearch.data.token_values import TokenValues
+from gxsearch.data.tokenizer import Binning, Tokenizer, Tokens, fit_edges, occupancy
 from gxsearch.errors import ResourceError
 
 BINNINGS = [
@@ -35,7 +37,13 @@ def tokenizer(x_ng: sparse.csr_matrix, **settings) -> Tokenizer:
     edges = fit_edges(x_ng, Binning(**settings))
     vocabulary = [Phenotype("sex", ("f", "m")), Phenotype("age", ("1-2", "3"), (2.5,))]
     genes = np.array([f"g{i}" for i in range(x_ng.shape[1])])
-    return Tokenizer(genes, edges, occupancy(x_ng, edges)[1], vocabulary)
+    return Tokenizer(genes, edges, occupancy([x_ng], edges)[1], vocabulary)
+
+
+def kept(made: Tokenizer, x_ng: sparse.csr_matrix) -> Tokens:
+    rows = np.array([f"r{i}" for i in range(x_ng.shape[0])])
+    table = Table(x_ng, rows, made.genes, np.zeros(len(rows), np.int8))
+    return token_cache.kept(made, TokenValues(table, made.genes))
 
 
 def scalar(value: float, edges: np.ndarray) -> int:
@@ -102,8 +110,8 @@ def test_uniform_edges_go_from_low_to_high_and_the_top_bin_is_open():
 def test_quantile_bins_hold_about_the_same_number_of_values():
     x_ng = sparse.csr_matrix(np.random.default_rng(0).gamma(2.0, size=(200, 30)).astype(np.float32))
 
-    times_b = occupancy(x_ng, fit_edges(x_ng, Binning(binning="quantile", n_bins=5)))[0].sum(0)
-    times_gb = occupancy(x_ng, fit_edges(x_ng, Binning(binning="quantile", n_bins=5, per_gene=True)))[0]
+    times_b = occupancy([x_ng], fit_edges(x_ng, Binning(binning="quantile", n_bins=5)))[0].sum(0)
+    times_gb = occupancy([x_ng], fit_edges(x_ng, Binning(binning="quantile", n_bins=5, per_gene=True)))[0]
 
     assert times_b.tolist() == [0, 1500, 1500, 1500, 1500]
     assert (times_gb[:, 1:] == 50).all()
@@ -139,14 +147,14 @@ def test_levels_are_means_of_training_values_and_bins_decode_to_them():
         for b in np.unique(bin_ng[:, gene]):
             mine = bin_ng[:, gene] == b
             np.testing.assert_allclose(decoded_ng[mine, gene], dense_ng[mine, gene].mean(), rtol=1e-5)
-    times_gb = occupancy(x_ng, made.edges)[0]
+    times_gb = occupancy([x_ng], made.edges)[0]
     assert np.array_equal(times_gb[4], np.bincount(bin_ng[:, 4], minlength=5))
 
 
 def test_a_bin_that_a_gene_never_has_stands_for_that_of_other_genes_or_for_its_middle():
     x_ng = sparse.csr_matrix(np.array([[1.2, 0.0], [3.0, 1.4]], dtype=np.float32))
 
-    _, levels = occupancy(x_ng, np.array([1.0, 2.0, 4.0, 8.0], dtype=np.float32))
+    _, levels = occupancy([x_ng], np.array([1.0, 2.0, 4.0, 8.0], dtype=np.float32))
 
     np.testing.assert_allclose(levels, [[0, 1.2, 3.0, 6.0, 8.0], [0, 1.4, 3.0, 6.0, 8.0]], rtol=1e-6)
 
@@ -202,7 +210,7 @@ def test_many_tokens_are_mapped_from_a_file_and_few_are_not(cache):
     x_ng = values()
     made = tokenizer(x_ng, binning="quantile", n_bins=5)
 
-    large, again, small = (token_cache.kept(made, data) for data in (x_ng, x_ng, x_ng[:1]))
+    large, again, small = (kept(made, data) for data in (x_ng, x_ng, x_ng[:1]))
 
     assert isinstance(large.bin, np.memmap) and isinstance(again.gene, np.memmap)
     assert np.array_equal(large.dense(), by_hand(x_ng, made)) and np.array_equal(again.dense(), large.dense())
@@ -217,7 +225,7 @@ def test_other_values_or_edges_have_a_file_of_their_own(cache):
     for data in (x_ng, other):
         for threshold in (0.0, 1.0):
             made = tokenizer(data, threshold=threshold)
-            assert np.array_equal(token_cache.kept(made, data).dense(), made.encode(data).dense())
+            assert np.array_equal(kept(made, data).dense(), made.encode(data).dense())
 
     assert len(list(cache.iterdir())) == 4
 
@@ -226,7 +234,7 @@ def test_other_values_or_edges_have_a_file_of_their_own(cache):
 def test_a_damaged_file_is_never_trusted(cache, caplog, damage):
     x_ng = values()
     made = tokenizer(x_ng, threshold=0.0)
-    token_cache.kept(made, x_ng)
+    kept(made, x_ng)
     folder = next(cache.iterdir())
     whole = (folder / "bin.npy").read_bytes()
     if damage == "shorter":
@@ -236,7 +244,7 @@ def test_a_damaged_file_is_never_trusted(cache, caplog, damage):
     else:
         (folder / {"gone": "gene.npy", "no sums": "sums.json"}[damage]).unlink()
 
-    again = token_cache.kept(made, x_ng)
+    again = kept(made, x_ng)
 
     assert np.array_equal(again.dense(), by_hand(x_ng, made))
     assert "encoded again" in caplog.text and (folder / "bin.npy").read_bytes() == whole
@@ -251,6 +259,6 @@ def test_nothing_is_left_of_a_file_that_could_not_be_written(cache, monkeypatch)
 
     monkeypatch.setattr(np, "save", full)
     with pytest.raises(ResourceError, match="E511.*no space left.*GXSEARCH_CACHE"):
-        token_cache.kept(made, x_ng)
+        kept(made, x_ng)
 
     assert not list(cache.iterdir())

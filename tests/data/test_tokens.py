@@ -10,7 +10,8 @@ import torch
 from anndata import AnnData
 from scipy import sparse
 
-from gxsearch.data import token_cache
+from gxsearch.data import token_cache, tokens
+from gxsearch.data.cache import MappedCSR, Writer
 from gxsearch.data.entries import row_keys, scramble
 from gxsearch.data.prepare import prepare
 from gxsearch.data.table import DataConfig, Table
@@ -19,6 +20,12 @@ from gxsearch.errors import DataError, RunError
 from gxsearch.training.checkpoint import publish
 
 CPU = torch.device("cpu")
+
+
+def told_rows(batch) -> list[list[int]]:
+    """Return the bins of all genes of each row of a batch of 40 genes."""
+    bin_ng = torch.zeros(len(batch.x), 40, dtype=torch.int64)
+    return bin_ng.scatter_reduce_(1, batch.gene.expand_as(batch.x), batch.x, "amax").tolist()
 
 
 def make(n: int = 60, g: int = 40, **obs) -> Table:
@@ -131,6 +138,39 @@ def test_many_rows_are_made_dense_a_batch_at_a_time(monkeypatch, tmp_path):
     assert list((tmp_path / "tokens").iterdir())
 
 
+@pytest.mark.parametrize("layout", ["dense", "expressed"])
+def test_a_corpus_on_disk_gives_the_tokens_of_the_same_rows_in_memory(layout, monkeypatch, tmp_path):
+    monkeypatch.setenv("GXSEARCH_CACHE", str(tmp_path))
+    table = make(n=3000)
+    table.x_ng.sort_indices()
+    writer = Writer(tmp_path, 40, most=table.x_ng.nnz)
+    for start in range(0, 3000, 700):
+        writer.add(table.x_ng[start : start + 700])
+    writer.close({})
+    corpus = dataclasses.replace(table, x_ng=MappedCSR.open(tmp_path))
+    settings = {"layout": layout, "binning": "quantile", "n_bins": 4}
+    view = fit(table, **settings)
+    monkeypatch.setattr(token_cache, "LARGE", 10)
+
+    mapped = fit(corpus, **settings)
+
+    assert mapped.state() == view.state()
+    assert np.array_equal(mapped.bins(corpus), view.bins(table))
+    one, other = (sorted(tuple(row) for b in epoch(view, t, 100) for row in told_rows(b)) for t in (corpus, table))
+    assert one == other
+
+
+def test_quantiles_of_very_many_values_are_those_of_some_rows(monkeypatch):
+    table = make(n=3000)
+    exact = fit(table, binning="quantile", n_bins=4)
+    monkeypatch.setattr(tokens, "_SAMPLE", 5000)
+
+    view = fit(table, binning="quantile", n_bins=4)
+
+    assert view.times_gb.sum() == exact.times_gb.sum()
+    np.testing.assert_allclose(view.tokenizer.edges, exact.tokenizer.edges, rtol=0.2)
+
+
 def test_hidden_tokens_are_a_share_of_each_row_by_names_of_row_and_gene_alone():
     table = make()
     view = fit(table, seed=3)
@@ -238,19 +278,14 @@ def test_the_generator_draws_the_absent_genes_again_and_another_draws_others():
 def test_every_row_is_read_once_an_epoch_and_ranks_share_its_batches(layout):
     table = make(name=[f"r{i}" for i in range(60)], n=60)
     view = fit(table, layout=layout, absent=0.4)
-    plain = [tuple(row) for row in view.bins(table)[table.rows("train")].tolist()]
-
-    def rows(batch) -> list[tuple]:
-        dense = torch.zeros(len(batch.x), 40, dtype=torch.int64)
-        dense.scatter_reduce_(1, batch.gene.expand_as(batch.x), batch.x, "amax")
-        return [tuple(row) for row in dense.tolist()]
+    plain = view.bins(table)[table.rows("train")].tolist()
 
     whole, ranks = epoch(view, table), [epoch(view, table, rank=r, world_size=3) for r in range(3)]
 
-    assert sorted(row for batch in whole for row in rows(batch)) == sorted(plain)
+    assert sorted(row for batch in whole for row in told_rows(batch)) == sorted(plain)
     assert len({len(batch.x) for batch in whole}) <= 2 and len(whole) == 4
     for batch, *parts in zip(whole, *ranks, strict=True):
-        assert sorted(row for part in parts for row in rows(part)) == sorted(rows(batch))
+        assert sorted(row for part in parts for row in told_rows(part)) == sorted(told_rows(batch))
         assert sum(float(part.total) for part in parts) == pytest.approx(len(batch.x))
         if layout == "expressed":
             absent = sorted(gene for part in parts for gene in part.gene[part.hidden].tolist())
@@ -315,7 +350,11 @@ REFUSALS = {
     "values below zero": ({"low": -1.0}, {}, r"E486\] .*the smallest is -1 .*z-scores"),
     "nothing expressed": ({}, {"threshold": 1e6}, r"E487\] data.view.binning: binary: no value .* is expressed"),
     "all expressed": ({"add": 1.0}, {"threshold": 0.0}, r"E487\] .*all values of the training rows are in bin 1"),
-    "low above high": ({}, {"binning": "uniform", "low": 9.0, "high": 3.0}, r"E489\] data.view.low: low 9 is not below"),
+    "low above high": (
+        {},
+        {"binning": "uniform", "low": 9.0, "high": 3.0},
+        r"E489\] data.view.low: low 9 is not below",
+    ),
     "one category": (
         {},
         {"phenotypes": ["same"]},
