@@ -60,7 +60,7 @@ def shuffled(
     order = torch.cat([blocks[i] for i in torch.randperm(len(blocks), generator=generator).tolist()])
     own = torch.Generator().manual_seed(int(torch.randint(1 << 62, (1,), generator=generator)) + rank)
     dealt = order.tensor_split(world_size)
-    sizes = sum(torch.tensor([len(part) for part in share.tensor_split(steps)]) for share in dealt) / world_size
+    sizes = sum(torch.tensor([float(len(part)) for part in share.tensor_split(steps)]) for share in dealt)
     pools = dealt[rank].split(block * pool)
     drawn = torch.cat([part[torch.randperm(len(part), generator=own)] for part in pools])
     done, told = 0, 0
@@ -70,4 +70,4 @@ def shuffled(
             for stretch in pools[told].split(block):
                 expect(int(stretch.min()), int(stretch.max()) + 1)
             told += 1
-        yield part, size
+        yield part, size / world_size

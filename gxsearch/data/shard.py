@@ -38,7 +38,7 @@ def find_shards(path: str, *, base: Path | None = None) -> tuple[Shard, ...] | N
     Raises:
         DataError: E443 no shards, or not all of one kind.
     """
-    if is_builtin(path) or is_uri(path):
+    if not path.strip() or is_builtin(path) or is_uri(path):
         return None
     pattern = any(sign in path for sign in "*?[")
     for folder in dict.fromkeys([base or Path(), Path()]):

@@ -13,6 +13,7 @@ from anndata import AnnData
 from gxsearch.data.builtin import SETS, is_builtin, load_builtin
 from gxsearch.data.guard import guard_hdf5
 from gxsearch.data.remote import fetch, is_uri, public
+from gxsearch.data.shard import find_shards
 from gxsearch.data.text import read_text
 from gxsearch.errors import DataError, GxError
 
@@ -28,11 +29,13 @@ def load(path: str, *, base: Path | None = None) -> AnnData:
         base: folder that relative paths are looked up in before the working folder.
 
     Raises:
-        DataError: E401 no such set, E402 damaged, E403 unknown format, E404 remote, E405 options, E44x text.
+        DataError: E401 no such set, E402 damaged, E403 unknown format, E404 remote, E405 options, E44x text or shards.
         UnsafeError: E80x a file that reaches outside itself or declares impossible sizes.
     """
     if is_builtin(path):
         return load_builtin(path)
+    if find_shards(path, base=base) is not None:
+        raise DataError.one("E447", path, "shards are read by a search; here one file is needed", "name one of them")
     if is_uri(path):
         return _read(fetch(path), _format(public(path)), public(path))
     return _read(find(path, base=base), _format(path), path)
