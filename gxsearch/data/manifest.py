@@ -19,6 +19,8 @@ def verified(folder: Path) -> dict[str, bytes]:
     """
     try:
         sums = json.loads((folder / MANIFEST).read_bytes())
+        if not isinstance(sums, dict):
+            raise ValueError(f"{MANIFEST} is no table of sums")
         files = {name: (folder / name).read_bytes() for name in sums}
     except (OSError, ValueError) as error:
         raise RunError.one("E622", str(folder), f"not a whole folder of ours ({error})") from None

@@ -26,9 +26,8 @@ def read_pretrained(table: Table, config: Pretrains) -> Tokenizer:
         RunError: when the folder is missing or damaged.
         DataError: E490 when it holds no model of tokens; E491 where settings or the transform contradict its own.
     """
-    folder = Path(config.pretrained).expanduser()
     try:
-        view = json.loads(verified(folder)["view.json"])
+        view = json.loads(verified(Path(config.pretrained))["view.json"])
         tokenizer, own = Tokenizer.load(view["state"]["tokenizer"]), view["state"]["config"]
         steps = list(view["data"]["transform"])
     except (KeyError, TypeError, ValueError) as error:
