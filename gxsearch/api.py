@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +17,8 @@ from gxsearch.search.spec import Spec, load
 __all__ = ["ablate", "check", "embed", "embedded_path", "generate", "genes", "load_spec", "open_model"]
 __all__ += ["predict", "pseudobulk", "resume", "train", "tune"]
 LOCAL = "local"
+_AGAIN = 75
+"""What batch systems take for: start this again (EX_TEMPFAIL of sysexits.h)."""
 
 
 class Interrupted(RunError):

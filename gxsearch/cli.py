@@ -213,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _show(error: GxError) -> None:
-    if error.exit_code > 128:  # a signal is no error
+    if error.faults[0].code == "E690":  # a signal is no error
         _say("\n".join(f"{fault.what}\n{fault.fix}" for fault in error.faults))
         return
     for fault in error.faults:

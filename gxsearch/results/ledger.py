@@ -3,7 +3,7 @@
 Events, beside ``seq``, ``time`` (UTC) and ``crc``:
 
     run_started     trials, concurrent
-    run_resumed     budget (what it replaced in the spec's)
+    run_resumed     budget (what it replaced in the spec's), edited (of the spec.yaml in the run folder)
     trial_created   trial, params {"model.sample_dim": 8, ...}, seed
     epoch           trial, epoch, metrics {"val/loss": ..., "best": ..., "best_epoch": ...}
     trial_ended     trial, state, epochs, best, best_epoch, reason, seconds
@@ -35,14 +35,22 @@ class Ledger:
     def __init__(self, path: Path):
         self.path = path
         self._next = _mend(path)
-        self._file = open(path, "ab")  # noqa: SIM115 - held for the whole search
+        self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - held for the whole search
         self._synced = time.monotonic()
 
     def append(self, event: str, *, durable: bool = False, **fields: Any) -> None:
-        """Append an event; it reaches the disk at once if `durable`, else within about a second."""
+        """Append an event; it reaches the disk at once if `durable`, else within about a second.
+
+        Raises:
+            OSError: when it cannot be written, for the disk is full; the ledger ends with the event before, then.
+        """
         record = {"seq": self._next, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event}
-        self._file.write(_line({**record, **fields}))
-        self._file.flush()
+        whole = os.fstat(self._file.fileno()).st_size
+        try:
+            _write(self._file.fileno(), _line({**record, **fields}))
+        except OSError:
+            os.ftruncate(self._file.fileno(), whole)  # half a line would make the next one unreadable
+            raise
         self._next += 1
         if durable or time.monotonic() - self._synced > SYNC_EVERY_S:
             os.fsync(self._file.fileno())
@@ -123,6 +131,12 @@ def _add_epoch(trial: TrialRecord, event: dict[str, Any]) -> None:
     trial.history = [m for m in trial.history if m["epoch"] < event["epoch"]]
     trial.history.append({**event["metrics"], "epoch": event["epoch"]})
     trial.best, trial.best_epoch = event["metrics"]["best"], int(event["metrics"]["best_epoch"])
+
+
+def _write(handle: int, data: bytes) -> None:
+    """Write all of the bytes; a disk that fills up takes a part first, and refuses the rest."""
+    while data:
+        data = data[os.write(handle, data) :]
 
 
 def _line(record: dict[str, Any]) -> bytes:

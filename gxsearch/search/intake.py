@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from torch.overrides import TorchFunctionMode
 
 from gxsearch.config import read as read_config
 from gxsearch.data.graph import FIRST
@@ -15,6 +18,9 @@ from gxsearch.data.view import Dims
 from gxsearch.errors import Fault, SpecError
 from gxsearch.models import registry
 from gxsearch.search.spec import Spec, load
+
+_CORNERS = 64
+"""Corners of a space whose models are measured; the first ones have both ends of most settings."""
 
 
 def read_table(spec: Spec) -> Table:
@@ -54,3 +60,23 @@ def dims(spec: Spec, table: Table) -> Dims:
     if faults:
         raise SpecError(faults)
     return found
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leaves first weights undrawn: memory that nobody writes to takes no time and no room."""
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
+        given = kwargs or {}
+        if func.__name__ not in ("normal_", "uniform_", "trunc_normal_"):
+            return func(*args, **given)
+        return args[0] if args else given["tensor"]
+
+
+def checkpoint_bytes(spec: Spec, sizes: Dims) -> int:
+    """Return the size of the largest checkpoint of a space: weights and the two moments of Adam, float32."""
+    kind, largest = registry.get(spec.model), 0
+    for params in islice(spec.space.corners(), _CORNERS):
+        with _Undrawn():
+            model = kind(kind.Config(**spec.space.configs(params)["model"]), sizes)
+        largest = max(largest, sum(p.numel() for p in model.parameters()))
+    return 3 * 4 * largest

@@ -25,10 +25,12 @@ from gxsearch.errors import RunError
 from gxsearch.models import registry
 from gxsearch.results.ledger import Ledger, events
 from gxsearch.results.run_dir import RunDir, refuse_existing, write_atomic
-from gxsearch.search.intake import dims, read_table
+from gxsearch.search.disk import check_room, is_full
+from gxsearch.search.edited import changes
+from gxsearch.search.intake import checkpoint_bytes, dims, read_table
 from gxsearch.search.referee import Referee, replay
 from gxsearch.search.scribe import Scribe, plain_domains
-from gxsearch.search.sections import Budget
+from gxsearch.search.sections import Budget, Resources
 from gxsearch.search.spec import Spec
 
 _PACKAGES = ("torch", "ray", "optuna", "anndata", "scanpy", "numpy", "scikit-learn")
@@ -59,21 +61,28 @@ class Opened:
             self.close("interrupted" if kind is KeyboardInterrupt else "failed")
 
     def close(self, state: str, reason: str = "") -> None:
-        """Write how this start of the search ended, and let go of the folder."""
-        self.ledger.append("run_ended", durable=True, state=state, reason=reason)
-        self.ledger.close()
-        self.lock.close()
+        """Write how this start of the search ended, where there is room to, and let go of the folder."""
+        try:
+            self.ledger.append("run_ended", durable=True, state=state, reason=reason)
+        except OSError as error:
+            if not is_full(error):
+                raise
+        finally:
+            self.ledger.close()
+            self.lock.close()
 
 
 def begin(spec: Spec, table: Table, slots: int, folder: Path) -> Opened:
     """Make the run folder of a new search.
 
     Raises:
-        RunError: when the folder exists, or cannot be made.
+        RunError: when the folder exists, or cannot be made. ResourceError: E506 when the disk is too full.
     """
     run, spec = RunDir(folder), dataclasses.replace(spec, path=str(Path(spec.path).resolve()))
-    estimate = cost(spec, dims(spec, table))
+    sizes = dims(spec, table)
+    estimate = cost(spec, sizes)
     refuse_existing(folder)
+    check_room(folder, checkpoint_bytes(spec, sizes), slots)
     try:
         run.path.mkdir(parents=True)
     except OSError as error:
@@ -89,14 +98,22 @@ def begin(spec: Spec, table: Table, slots: int, folder: Path) -> Opened:
 def reopen(run: RunDir, budget: dict[str, Any]) -> Opened:
     """Open a stopped search where its ledger ends; `budget` replaces entries of the spec's.
 
+    So do `budget` and `resources` of its spec.yaml where the user has edited it.
+
     Raises:
         RunError: when it is running or damaged, its data have changed, or it has more trials than asked for.
+        SpecError: E327 when anything else of its spec.yaml was edited.
     """
     facts = run.facts()
     with ExitStack() as undo:
         lock = undo.enter_context(_lock(run))
         past = events(run.ledger)
-        spec = _with_budgets(Spec.from_json(facts["spec"]), past, budget, str(run.path))
+        spec = Spec.from_json(facts["spec"])
+        edited = changes(run, spec.text)
+        if edited != _last_edit(past):  # else it is known, and a later resume may have changed the budget again
+            budget = edited.get("budget", {}) | budget
+        spec = _with_budgets(spec, past, budget, str(run.path))
+        spec = dataclasses.replace(spec, resources=Resources(**edited.get("resources", spec.resources.model_dump())))
         table = read_table(spec)
         if table.facts["sha256"] != facts["data"]["sha256"]:
             what = f"the data are not those that the search was begun with ({spec.data.path})"
@@ -106,7 +123,7 @@ def reopen(run: RunDir, budget: dict[str, Any]) -> Opened:
         replay(referee, past)
         _drop_ahead(referee)
         ledger = Ledger(run.ledger)
-        ledger.append("run_resumed", durable=True, budget=budget)
+        ledger.append("run_resumed", durable=True, budget=budget, edited=edited)
         undo.pop_all()  # the lock is held from here on until the search is closed
     return Opened(spec, run, table, referee, ledger, facts["slots"], _spent(past), lock)
 
@@ -133,6 +150,11 @@ def _with_budgets(spec: Spec, past: list[dict[str, Any]], budget: dict[str, Any]
         what = f"{asked.trials} trials were asked for, and the search has {created} trials already"
         raise RunError.one("E606", where, what, f"ask for {created} or more")
     return dataclasses.replace(spec, budget=asked)
+
+
+def _last_edit(past: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the last resume found edited in the spec.yaml of the run."""
+    return next((event.get("edited", {}) for event in reversed(past) if event["event"] == "run_resumed"), {})
 
 
 def _facts(spec: Spec, table: Table, name: str, slots: int) -> dict[str, Any]:

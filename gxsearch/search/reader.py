@@ -49,7 +49,7 @@ class SpecReader:
             self._section(model.View.Config, ("data", "view"))
             data = self._oriented(data, model)
         objective = self._objective(model)
-        budget, resources = self._budget(), self._resources()
+        budget, resources = self.budget(), self.resources()
         stop, search = self._stop(budget), self._section(SearchConfig, ("search",))
         space, notes = self._space(model)
         if space is not None and search is not None:
@@ -150,7 +150,8 @@ class SpecReader:
     def _tells(self, model: type[GeneModel]) -> bool:
         return self.doc.get(("data", "view", model.told_by)) not in (None, [])
 
-    def _budget(self) -> Budget | None:
+    def budget(self) -> Budget | None:
+        """Read what the search may use."""
         given = self.doc.get(("budget",), {})
         if not isinstance(given, dict):
             return self._section(Budget, ("budget",))
@@ -167,7 +168,8 @@ class SpecReader:
             self._fault("E302", ("budget",), "'budget' sets no end", "give trials: 50, time: 2h, or both")
         return self._section(Budget, ("budget",), values)
 
-    def _resources(self) -> Resources | None:
+    def resources(self) -> Resources | None:
+        """Read what one trial needs."""
         found = self._section(Resources, ("resources",))
         if found is None:
             return None

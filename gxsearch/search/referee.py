@@ -19,6 +19,10 @@ from gxsearch.training.course import Course
 from gxsearch.training.loop import derive
 
 
+ALIKE = 5
+"""Trials that fail alike, with none that does better, before a search is given up."""
+
+
 @dataclass
 class Standing:
     """A trial as the referee sees it; `best` and `history` hold judged epochs only."""
@@ -83,10 +87,14 @@ class Referee:
         return trial
 
     def enough(self) -> bool:
-        """Whether no further trial will be created."""
-        if self.limit is not None and len(self.trials) >= self.limit:
+        """Whether no further trial will be created; that is so too once the first ones have all failed alike."""
+        if (self.limit is not None and len(self.trials) >= self.limit) or self._hopeless():
             self.order.close()
         return self.order.closed
+
+    def _hopeless(self) -> bool:
+        ended = [trial for trial in self.trials.values() if trial.state != "running"]
+        return len(ended) >= ALIKE and {(trial.state, trial.reason) for trial in ended} == {("failed", ended[0].reason)}
 
     def result(self, number: int, metrics: Metrics) -> None:
         """Take an epoch's metrics; they are on disk when this returns."""

@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 from gxsearch.data.table import Table
 from gxsearch.results.run_dir import RunDir
 from gxsearch.search.deadline import Deadline
+from gxsearch.search.disk import Room
 from gxsearch.search.draw import draw_config
 from gxsearch.search.rank import Place
 from gxsearch.search.referee import Referee, Standing
@@ -44,12 +45,16 @@ def search(
 
     Needs a connected Ray. `tick` is called several times a second. Returns the number of the signal that stopped
     the search, or None when it is done.
+
+    Raises:
+        RunFailed: E711 when the disk is full.
     """
     deadline.start()
     given = spec.resources
     place = Place(cpus=given.cpus, gpus=given.gpus, stall_s=given.stall_s, world_size=given.workers)
     bundle = {"CPU": place.cpus, **({"GPU": place.gpus} if place.gpus else {})}
     numbers: dict[str, int] = {}
+    room = Room(run, slots)
     scratch = tempfile.mkdtemp(prefix="gxsearch-")  # Tune's own state, which nothing of ours reads
     with _stopped_by_signals() as caught, _logged_to(run.log):
         try:
@@ -59,9 +64,9 @@ def search(
                 num_samples=-1,
                 resources_per_trial=tune.PlacementGroupFactory([bundle] * place.world_size),
                 storage_path=scratch,
-                search_alg=Draws(referee, numbers, lambda trial: draw_config(spec, run, trial)),
-                scheduler=Verdicts(referee, numbers, slots),
-                stop=Whistle(referee, caught),
+                search_alg=Draws(referee, numbers, room, lambda trial: draw_config(spec, run, trial)),
+                scheduler=Verdicts(referee, numbers, room, slots),
+                stop=Whistle(referee, caught, room),
                 callbacks=[Pulse(referee, deadline, tick)],
                 reuse_actors=True,
                 max_concurrent_trials=slots,
@@ -72,7 +77,11 @@ def search(
             )
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    return caught[0] if caught and not referee.done else None
+    if room.full and not referee.done:
+        raise room.fault()
+    if not caught and not referee.done:
+        caught.append(signal.SIGUSR1)  # Tune takes this one itself, and ends its run as for ours
+    return caught[0] if not referee.done else None
 
 
 def _not_kept(self: object) -> tuple[type, tuple]:
@@ -85,19 +94,23 @@ class Draws(Searcher):
 
     __reduce__ = _not_kept
 
-    def __init__(self, referee: Referee, numbers: dict[str, int], config: Callable[[Standing], dict[str, Any]]):
+    def __init__(
+        self, referee: Referee, numbers: dict[str, int], room: Room, config: Callable[[Standing], dict[str, Any]]
+    ):
         super().__init__(metric="best", mode=referee.spec.objective.mode)
-        self._referee, self._numbers, self._config = referee, numbers, config
+        self._referee, self._numbers, self._room, self._config = referee, numbers, room, config
         self._unfinished = referee.unfinished
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return a draw, None while no slot is free, or Tune's word for the end."""
-        trial = self._unfinished.pop(0) if self._unfinished else self._referee.create()
-        if trial is not None:
-            self._numbers[trial_id] = trial.number
-            self._referee.advance()
-            return self._config(trial)
-        return Searcher.FINISHED if self._referee.enough() else None
+        with self._room.noted():
+            trial = self._unfinished.pop(0) if self._unfinished else self._referee.create()
+            if trial is not None:
+                self._numbers[trial_id] = trial.number
+                self._referee.advance()
+                return self._config(trial)
+            return Searcher.FINISHED if self._referee.enough() else None
+        return None
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
         """Take note of a trial whose process was lost more often than it is tried again; `Verdicts` hears the rest."""
@@ -105,7 +118,8 @@ class Draws(Searcher):
             number = self._numbers[trial_id]
             stalled = self._referee.run.trial(number) / STALLED
             hung = f", the last time because it hung: see {stalled}" if stalled.exists() else ""
-            self._referee.ended(number, "failed", f"its process was lost {RETRIES + 1} times{hung}")
+            with self._room.noted():
+                self._referee.ended(number, "failed", f"its process was lost {RETRIES + 1} times{hung}")
 
     def save(self, checkpoint_path: str) -> None:
         """Save nothing: the ledger is what a search is resumed from."""
@@ -119,9 +133,9 @@ class Verdicts(FIFOScheduler):
 
     __reduce__ = _not_kept
 
-    def __init__(self, referee: Referee, numbers: dict[str, int], slots: int):
+    def __init__(self, referee: Referee, numbers: dict[str, int], room: Room, slots: int):
         super().__init__()
-        self._referee, self._numbers, self._slots = referee, numbers, slots
+        self._referee, self._numbers, self._room, self._slots = referee, numbers, room, slots
         self._keeps_actors = False
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
@@ -136,7 +150,14 @@ class Verdicts(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Take a result; stop the trial if it is over on the clock, by itself or by the scheduler."""
-        number = self._numbers[trial.trial_id]
+        self._room.full |= "full" in result
+        if self._room.full:
+            return TrialScheduler.STOP
+        with self._room.noted():
+            return self._verdict(self._numbers[trial.trial_id], result)
+        return TrialScheduler.STOP
+
+    def _verdict(self, number: int, result: dict[str, Any]) -> str:
         if "ended" in result:
             self._referee.ended(number, result["ended"], result["reason"])
             return TrialScheduler.STOP
@@ -147,12 +168,12 @@ class Verdicts(FIFOScheduler):
 
 
 class Whistle(tune.Stopper):
-    """Ends Tune's run as soon as the referee has seen every trial end, or a signal came."""
+    """Ends Tune's run as soon as the referee has seen every trial end, a signal came, or the disk is full."""
 
     __reduce__ = _not_kept
 
-    def __init__(self, referee: Referee, caught: list[int]):
-        self._referee, self._caught = referee, caught
+    def __init__(self, referee: Referee, caught: list[int], room: Room):
+        self._referee, self._caught, self._room = referee, caught, room
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Stop no single trial: that is the scheduler's."""
@@ -160,7 +181,7 @@ class Whistle(tune.Stopper):
 
     def stop_all(self) -> bool:
         """Whether the search is over, or is to stop."""
-        return self._referee.done or bool(self._caught)
+        return self._referee.done or bool(self._caught) or self._room.look()
 
 
 class Pulse(tune.Callback):
@@ -180,7 +201,7 @@ class Pulse(tune.Callback):
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[list[int]]:
-    """Take note of SIGINT and SIGTERM, which `Whistle` heeds; yields the list of those that came."""
+    """Take note of SIGINT, SIGTERM and SIGUSR1, which `Whistle` heeds; yields the list of those that came."""
     caught: list[int] = []
 
     def on_signal(number: int, frame: Any) -> None:
@@ -189,7 +210,7 @@ def _stopped_by_signals() -> Iterator[list[int]]:
         caught.append(number)
 
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     try:
         yield caught
     finally:

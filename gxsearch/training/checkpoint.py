@@ -79,8 +79,12 @@ def publish(folder: Path, files: dict[str, bytes | dict[str, Tensor]]) -> None:
     work = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    sums = {name: _put(work / name, data) for name, data in files.items()}
-    _put(work / MANIFEST, json.dumps(sums, indent=1).encode())
+    try:
+        sums = {name: _put(work / name, data) for name, data in files.items()}
+        _put(work / MANIFEST, json.dumps(sums, indent=1).encode())
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)  # half a checkpoint is of no use, and the disk may be full of it
+        raise
     old = folder.parent / f".{folder.name}.{os.getpid()}.old"
     if folder.exists():
         folder.rename(old)
