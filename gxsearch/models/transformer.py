@@ -21,12 +21,12 @@ from gxsearch.data.view import Dims
 from gxsearch.errors import TrialError
 from gxsearch.models.base import GeneModel, Losses
 from gxsearch.models.registry import register
-from gxsearch.models.transformer_config import SIZES, TransformerConfig, TransformerTrain
+from gxsearch.models.transformer_config import SIZES, TransformerConfig, TransformerTrain, unlike
 from gxsearch.nn.filling import Filling, Order, fill
 from gxsearch.nn.masking import HIDDEN, crop, given, hide, read, tell, there
 from gxsearch.nn.ordinal import bin_nll, chances, wanted
 from gxsearch.nn.phenotypes import Weights, judge, key, mean
-from gxsearch.nn.pretrained import Loaded, load_into, settings
+from gxsearch.nn.pretrained import Loaded, load_into
 from gxsearch.nn.tokens import ClassHead, GeneHead, TokenEmbedding
 from gxsearch.nn.transformer import Encoder, head
 
@@ -84,15 +84,16 @@ class Transformer(GeneModel):
             batch = crop(batch, self.config.crop)
         told_np, *asked = self._told(batch)
         if self.classifier is not None:
-            return self._phenotype_terms(self._encode(batch, batch.x, told_np), batch, *asked)
+            return self._phenotype_terms(self._logits(self._cls(batch, told_np)), batch, *asked)
         random, keep = (self.config.mask_random, self.config.mask_keep) if self.training else (0.0, 0.0)
         if self.training:
             asked_nl = hide(batch, self.config.gene_mask, self.config.gene_mask_width)
         else:
             asked_nl = torch.zeros_like(batch.x, dtype=torch.bool) if batch.hidden is None else batch.hidden
-        h = self._encode(batch, read(batch.x, asked_nl, self.dims.n_bins, random=random, keep=keep), told_np)
-        genes = self._gene_terms(h[:, self._genes], batch, asked_nl)
-        return genes.beside(self._phenotype_terms(h, batch, *asked)) if self.names else genes
+        bin_nl = read(batch.x, asked_nl, self.dims.n_bins, random=random, keep=keep)
+        h_md, h_npd = self._found(batch, bin_nl, told_np, asked_nl)
+        genes = self._gene_terms(h_md, batch, asked_nl)
+        return genes.beside(self._phenotype_terms(self._logits(h_npd), batch, *asked)) if self.names else genes
 
     def embed(self, batch: Batch) -> Tensor:
         """Return a vector per row (n, d), from all genes and the phenotypes of `embed_phenotypes`."""
@@ -108,8 +109,10 @@ class Transformer(GeneModel):
 
         Those in `given` are read from the batch (-1 is not specified), all others hidden. No gene is.
         """
-        h = self._encode(batch, batch.x, self._given(batch, given))
-        return {self.names[p]: logits for p, logits in self._logits(h).items() if self.names[p] not in given}
+        told_np, none_nl = self._given(batch, given), torch.zeros_like(batch.x, dtype=torch.bool)
+        one = self.classifier is not None
+        h = self._cls(batch, told_np) if one else self._found(batch, batch.x, told_np, none_nl)[1]
+        return {self.names[p]: found for p, found in self._logits(h).items() if self.names[p] not in given}
 
     def gene_chances(self, batch: Batch) -> Tensor:
         """Return the chances of the bins (m, b) of the tokens that the batch hides, row by row; all phenotypes are."""
@@ -157,9 +160,8 @@ class Transformer(GeneModel):
         for told in told_np.split(_ROWS):
 
             def predict(bin_ng: Tensor, asked_ng: Tensor, told: Tensor = told) -> Tensor:
-                h = self._encode(Batch(bin_ng, gene=gene_nl), bin_ng, told)[:, self._genes]
-                at = asked_ng.nonzero(as_tuple=True)
-                return chances(self.gene_head(h[at], at[1], self.embedding.gene.weight))
+                h_md, _ = self._found(Batch(bin_ng, gene=gene_nl), bin_ng, told, asked_ng)
+                return chances(self.gene_head(h_md, asked_ng.nonzero()[:, 1], self.embedding.gene.weight))
 
             blank_ng = torch.full((len(told), self.dims.n_genes), self.dims.n_bins, device=told.device)
             found.append(fill(predict, blank_ng, self.dims.n_bins, how))
@@ -214,25 +216,38 @@ class Transformer(GeneModel):
                 return f"'{name}' is no phenotype of the tokens ({told}); name it in data.view.phenotypes"
         if config.target in config.embed_phenotypes:
             return f"embed_phenotypes has the target '{config.target}', which is never read; leave it out"
-        return _unlike(config, dims) if dims.pretrained else None
+        return unlike(config, dims) if dims.pretrained else None
 
     @property
     def _genes(self) -> slice:
         """The places of gene tokens in the sequence."""
         return slice(1 + len(self.names), None)
 
-    def _encode(self, batch: Batch, bin_nl: Tensor, told_np: Tensor) -> Tensor:
+    def _encode(self, batch: Batch, bin_nl: Tensor, told_np: Tensor, asked: Tensor | None = None) -> Tensor:
         h = self.embedding(bin_nl, batch.gene, told_np)
-        return self.encoder(h, None if batch.length is None else batch.length + self._genes.start)
+        return self.encoder(h, None if batch.length is None else batch.length + self._genes.start, asked)
+
+    def _found(self, batch: Batch, bin_nl: Tensor, told_np: Tensor, asked_nl: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the last hidden states of gene tokens asked for (m, d), row by row, and of phenotypes (n, P, d)."""
+        first_l = torch.arange(self._genes.start, device=bin_nl.device) > 0  # not CLS, but all phenotypes
+        asked = torch.cat([first_l.expand(len(bin_nl), -1), asked_nl], 1)
+        h = self._encode(batch, bin_nl, told_np, asked)
+        gene_m = asked.nonzero()[:, 1] >= self._genes.start
+        return h[gene_m], h[~gene_m].view(len(bin_nl), len(self.names), -1)
+
+    def _cls(self, batch: Batch, told_np: Tensor) -> Tensor:
+        """Return the last hidden state of CLS (n, d), read from all genes."""
+        asked_l = torch.arange(self._genes.start + batch.x.shape[1], device=batch.x.device) == 0
+        return self._encode(batch, batch.x, told_np, asked_l.expand(len(batch.x), -1))
 
     def _given(self, batch: Batch, names: list[str]) -> Tensor:
         return given(batch, [name in names and name != self.config.target for name in self.names])
 
-    def _logits(self, h_nld: Tensor) -> dict[int, Tensor]:
-        """Return the logits of the phenotypes (n, c) that the model finds, by their column."""
+    def _logits(self, h: Tensor) -> dict[int, Tensor]:
+        """Return logits (n, c) of the phenotypes that are found, by column, of their states (n, P, d), or CLS (n, d)."""
         if self.classifier is not None:
-            return {self.names.index(self.config.target): self.classifier(h_nld[:, 0])}
-        return {p: self.phenotype_heads[key(name)](h_nld[:, 1 + p]) for p, name in enumerate(self.names)}
+            return {self.names.index(self.config.target): self.classifier(h)}
+        return {p: self.phenotype_heads[key(name)](h[:, p]) for p, name in enumerate(self.names)}
 
     def _told(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """Return what is told of the phenotypes, which are asked for (n, P), and the share that these are (P,)."""
@@ -246,11 +261,11 @@ class Transformer(GeneModel):
             share_p = torch.as_tensor(batch.known, device=told_np.device).expand(len(self.names))
         return told_np, asked_np, share_p
 
-    def _gene_terms(self, h_nld: Tensor, batch: Batch, asked_nl: Tensor) -> Losses:
+    def _gene_terms(self, h_md: Tensor, batch: Batch, asked_nl: Tensor) -> Losses:
         """Return means over the gene tokens asked for, which alone are projected."""
         at = asked_nl.nonzero(as_tuple=True)
         gene_m, bin_m = batch.gene.expand_as(batch.x)[at], batch.x[at]
-        logits = self.gene_head(h_nld[at], gene_m, self.embedding.gene.weight)
+        logits = self.gene_head(h_md, gene_m, self.embedding.gene.weight)
         # A worker with fewer rows of a batch than the others counts for less.
         share = (1.0 if batch.total is None else len(batch.x) / batch.total) / max(len(bin_m), 1)
         terms, weights = {"gene_nll": bin_nll(logits, bin_m).sum() * share}, {"gene_nll": self.config.gene_weight}
@@ -263,11 +278,11 @@ class Transformer(GeneModel):
             terms["gene_mae"], weights["gene_mae"] = error_m.abs().sum() * share, 0.0
         return Losses(terms, weights, sizes=dict.fromkeys(terms, float(len(bin_m))))
 
-    def _phenotype_terms(self, h_nld: Tensor, batch: Batch, asked_np: Tensor, share_p: Tensor) -> Losses:
+    def _phenotype_terms(self, logits: dict[int, Tensor], batch: Batch, asked_np: Tensor, share_p: Tensor) -> Losses:
         """Return means over rows, as expected of each phenotype's share, and the mean of these over phenotypes."""
         weights = [made.value for made in self.weights.values()]
         smoothing, rows = self.config.label_smoothing, float(len(batch.x) if batch.total is None else batch.total)
-        found = judge(self._logits(h_nld), weights, batch, asked_np, share_p, smoothing)
+        found = judge(logits, weights, batch, asked_np, share_p, smoothing)
         terms = {"pheno_nll": mean(found["nll"], share_p)}
         for measure in ("accuracy", "balanced_accuracy"):
             terms |= {f"{measure}_{self.names[p]}": value for p, value in found[measure].items()}
@@ -277,20 +292,3 @@ class Transformer(GeneModel):
             terms["pheno_loss"] = mean(found["loss"], share_p)
             heed |= {"pheno_nll": 0.0, "pheno_loss": self.config.phenotype_weight}
         return Losses(terms, heed, sizes=dict.fromkeys(terms, rows))
-
-
-def _unlike(config: TransformerConfig, dims: Dims) -> str | None:
-    """Return which setting must be another for pre-trained weights to fit."""
-    theirs = settings(dims.pretrained)
-    if theirs["model"] != "transformer":
-        return f"{dims.pretrained} is a model '{theirs['model']}'; name an exported transformer in data.view.pretrained"
-    other = TransformerConfig(**theirs["model_config"])
-    for name in ("size", "ffn_mult"):
-        if getattr(config, name) != getattr(other, name):
-            ours, value = getattr(config, name), getattr(other, name)
-            return f"{name} is {ours}, that of the pre-trained weights {value}; set model.{name} to {value}"
-    for name in ("n_genes", "n_bins"):
-        if getattr(dims, name) != theirs["dims"][name]:
-            what = f"{name} is {getattr(dims, name)}, that of the pre-trained weights {theirs['dims'][name]}"
-            return f"{what}; set data.genes and data.view as for them"
-    return None

@@ -7,8 +7,10 @@ from typing import Literal
 import pydantic
 
 from gxsearch.config import Config, knob
+from gxsearch.data.view import Dims
 from gxsearch.models.base import Precision, TrainConfig
 from gxsearch.nn.ordinal import BinLoss
+from gxsearch.nn.pretrained import settings
 from gxsearch.nn.schedules import Schedule
 
 Size = Literal["xs", "s", "m", "b", "large"]
@@ -75,3 +77,20 @@ class TransformerTrain(TrainConfig):
     precision: Precision = knob("auto", doc="auto: bf16 on a GPU that has it, else fp32")
     trunk_lr: float = knob(1.0, doc="rate of all but the heads, as a multiple of lr", low=0.0, high=100.0)
     checkpointing: bool = knob(False, doc="compute activations again in the backward pass: less memory, more time")
+
+
+def unlike(config: TransformerConfig, dims: Dims) -> str | None:
+    """Return which setting must be another for pre-trained weights to fit."""
+    theirs = settings(dims.pretrained)
+    if theirs["model"] != "transformer":
+        return f"{dims.pretrained} is a model '{theirs['model']}'; name an exported transformer in data.view.pretrained"
+    other = TransformerConfig(**theirs["model_config"])
+    for name in ("size", "ffn_mult"):
+        if getattr(config, name) != getattr(other, name):
+            ours, value = getattr(config, name), getattr(other, name)
+            return f"{name} is {ours}, that of the pre-trained weights {value}; set model.{name} to {value}"
+    for name in ("n_genes", "n_bins"):
+        if getattr(dims, name) != theirs["dims"][name]:
+            what = f"{name} is {getattr(dims, name)}, that of the pre-trained weights {theirs['dims'][name]}"
+            return f"{what}; set data.genes and data.view as for them"
+    return None
