@@ -9,12 +9,16 @@ from torch.nn import functional as F
 from gxsearch.nn.phenotypes import key
 from gxsearch.nn.transformer import head, table
 
+_MASKED = 0.3
+"""First scale of a hidden gene: what it is, is told, and not so loudly as its bin would be."""
+
 
 class TokenEmbedding(nn.Module):
     """The sequence [CLS] [phenotypes] [genes] as vectors of length d.
 
-    A gene token is E_gene[gene] * S[bin] + E_value[bin] with scales S that start at one, so that what a gene adds may
-    depend on its bin; a phenotype token is its category's vector. Beside bins and categories there are vectors for
+    A gene token is E_gene[gene] * S[bin] + E_value[bin] with scales S that start at -1 for bin 0 to 1 for the last, so
+    that which genes are on can be told from the first step on (with all scales alike at the start, cell types of small
+    sets are learnt several times later); a phenotype token is its category's vector. Beside bins and categories there are vectors for
     `hidden` (MASK) and, of a phenotype, for `not specified`.
 
     Args:
@@ -26,7 +30,8 @@ class TokenEmbedding(nn.Module):
         super().__init__()
         self.hidden = n_bins
         self.gene, self.value = table(n_genes, width), table(n_bins + 1, width)
-        self.scale = nn.Parameter(torch.ones(n_bins + 1, width))
+        steps = torch.cat([torch.linspace(-1.0, 1.0, n_bins), torch.tensor([_MASKED])])
+        self.scale = nn.Parameter(steps.unsqueeze(1).repeat(1, width))
         self.cls = table(1, width)
         self.phenotypes = nn.ModuleDict({key(name): table(size + 2, width) for name, size in phenotypes.items()})
 

@@ -58,7 +58,7 @@ def new_cells(run: RunDir, wish: CellWish, number: int | None = None, *, device:
 
     X are values in units of the transformed data: the mean of training rows in each gene's bin. layers["bin"] are the
     bins; obs has the phenotypes. Those that are not asked for are those of training rows, drawn from among the rows
-    that have what is asked for; where no row has it, they are left open (''), as is what such a row does not tell.
+    that have what is asked for; where no row has it, they are left open (''), as is what a row does not tell.
 
     Args:
         number: the trial; the best by default.
@@ -98,8 +98,7 @@ def _codes(found: Package, run: RunDir, wish: CellWish, draw: np.random.Generato
         return code_np
     table = again(run)
     trained_np = found.view.codes(table.take(table.rows("train")))
-    fits = np.all([trained_np[:, p] == asked_p[p] for p in range(len(names)) if p not in free], axis=0)
-    like = np.flatnonzero(np.broadcast_to(fits, len(trained_np)))
+    like = np.flatnonzero(((trained_np == asked_p) | (asked_p < 0)).all(1))
     if len(like):
         code_np[:, free] = trained_np[draw.choice(like, wish.n)][:, free]
     return code_np

@@ -98,7 +98,7 @@ def fewer(frame: pd.DataFrame) -> pd.DataFrame:
     if len(frame) <= MOST:
         return frame
     often = frame.sum(axis=1).sort_values(ascending=False, kind="stable").index[: MOST - 1]
-    names = [name if name in often else REST for name in frame.index]
+    names = np.array([name if name in often else REST for name in frame.index])
     return frame.groupby(names, sort=False).sum().T.groupby(names, sort=False).sum().T
 
 

@@ -86,7 +86,7 @@ def predict(
         chosen_n &= np.isin(known[name], list(words))
     kept = np.flatnonzero(chosen_n)
     if not len(kept):
-        raise DataError.one("E488", "--where", f"none of {table.n_obs:,} rows has these phenotypes", "ask for others")
+        raise DataError.one("E495", "--where", f"none of {table.n_obs:,} rows has these phenotypes", "ask for others")
     found.model.to(device)
     chances = chances_of_phenotypes(found.model, view, table.take(kept), list(given))
     chances = {name: chances[name] for name in phenotypes}
@@ -210,7 +210,7 @@ def _rows(found: Package, source: str | Path, data: str | Path | None, needed: s
         obs = pd.DataFrame(table.obs, index=pd.Index(table.obs_names.astype(object)))
         adata = AnnData(obs=obs, var=pd.DataFrame(index=pd.Index(table.var_names.astype(object))))
         if not table.n_obs:
-            raise DataError.one("E488", str(source), "the run has no test rows", "name a data set")
+            raise DataError.one("E495", str(source), "the run has no test rows", "name a data set")
         return adata, table
     adata = load(str(data))
     missing = sorted(needed - set(adata.obs))
