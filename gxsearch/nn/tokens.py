@@ -18,8 +18,8 @@ class TokenEmbedding(nn.Module):
 
     A gene token is E_gene[gene] * S[bin] + E_value[bin] with scales S that start at -1 for bin 0 to 1 for the last, so
     that which genes are on can be told from the first step on (with all scales alike at the start, cell types of small
-    sets are learnt several times later); a phenotype token is its category's vector. Beside bins and categories there are vectors for
-    `hidden` (MASK) and, of a phenotype, for `not specified`.
+    sets are learnt several times later); a phenotype token is its category's vector. Beside bins and categories there
+    are vectors for `hidden` (MASK) and, of a phenotype, for `not specified`.
 
     Args:
         n_genes, n_bins, width: sizes g, b, d.
