@@ -259,6 +259,7 @@ def _search(opened: Any, quiet: bool) -> None:
 def _concluded(run: RunDir, table: Any, say: Callable[[str], None]) -> RunDir:
     from gxsearch.results.conclude import conclude
     from gxsearch.results.ledger import trials
+    from gxsearch.search.disk import told_when_full
 
     found = trials(run.ledger)
     if not any(t.ranked and math.isfinite(t.best) for t in found):
@@ -266,5 +267,6 @@ def _concluded(run: RunDir, table: Any, say: Callable[[str], None]) -> RunDir:
         what = f"none of {len(found)} trials has a result; {'; '.join(reasons[:3])}"
         told = any(t.state == "failed" for t in found)
         raise RunFailed.one("E710", str(run.path), what, f"read {run.path}/trials/*/error.txt" if told else "")
-    conclude(run, table, say=say)
+    with told_when_full(run):
+        conclude(run, table, say=say)
     return run

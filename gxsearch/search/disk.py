@@ -38,6 +38,27 @@ def check_room(folder: Path, checkpoint_bytes: int, slots: int) -> None:
         raise ResourceError.one("E506", str(folder), what, "free some, or write to another disk with --out")
 
 
+def full(run: RunDir) -> RunFailed:
+    """Return what to say of a search that stopped because the disk is full."""
+    what = f"the disk is full ({_size(shutil.disk_usage(run.path).free)} are free): all that the search has is kept"
+    return RunFailed.one("E711", str(run.path), what, f"free some, then: gxsearch resume {run.path}")
+
+
+@contextmanager
+def told_when_full(run: RunDir) -> Iterator[None]:
+    """Tell of a full disk in one line.
+
+    Raises:
+        RunFailed: E711 in place of an OSError that says so.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise full(run) from error
+
+
 class Room:
     """Looks at the disk now and then, while a search runs."""
 
@@ -61,12 +82,6 @@ class Room:
             if not is_full(error):
                 raise
             self.full = True
-
-    def fault(self) -> RunFailed:
-        """Return what to say of a search that stopped for it."""
-        free = shutil.disk_usage(self._run.path).free
-        what = f"the disk is full ({_size(free)} are free): the search was stopped, and all that it has is kept"
-        return RunFailed.one("E711", str(self._run.path), what, f"free some, then: gxsearch resume {self._run.path}")
 
     def _low_water(self) -> int:
         newest = (max(trial.glob("[0-9]*"), default=None) for trial in self._run.path.glob("trials/*/checkpoints"))

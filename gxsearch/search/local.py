@@ -10,6 +10,7 @@ from typing import Any
 from gxsearch.data.table import Table
 from gxsearch.errors import TrialError
 from gxsearch.results.run_dir import RunDir, write_atomic
+from gxsearch.search.disk import is_full, told_when_full
 from gxsearch.search.draw import draw_config
 from gxsearch.search.referee import Referee, Standing
 from gxsearch.search.sections import Stop
@@ -21,7 +22,16 @@ from gxsearch.training.session import Bench, Job, session
 
 
 def search_here(spec: Spec, run: RunDir, table: Table, referee: Referee, tick: Callable[[], None]) -> None:
-    """Run a referee's trials, each in turn, until all have ended."""
+    """Run a referee's trials, each in turn, until all have ended.
+
+    Raises:
+        RunFailed: E711 when the disk is full.
+    """
+    with told_when_full(run):
+        _search_here(spec, run, table, referee, tick)
+
+
+def _search_here(spec: Spec, run: RunDir, table: Table, referee: Referee, tick: Callable[[], None]) -> None:
     runtime = LocalRuntime("cuda" if spec.resources.gpus else "cpu", threads=max(1, int(spec.resources.cpus)))
     bench = Bench(table, runtime.device)
     for trial in referee.unfinished:
@@ -54,6 +64,8 @@ def train_one(
     except TrialError as error:
         referee.ended(trial.number, "diverged", error.faults[0].what)
     except Exception as error:  # noqa: BLE001 - as in trial.py: a trial's fault must not end the search
+        if is_full(error):
+            raise
         write_atomic(folder / "error.txt", traceback.format_exc().encode())
         referee.ended(trial.number, "failed", f"{type(error).__name__}: {error}")
     finally:

@@ -19,7 +19,7 @@ from ray.tune.search import Searcher
 from gxsearch.data.table import Table
 from gxsearch.results.run_dir import RunDir
 from gxsearch.search.deadline import Deadline
-from gxsearch.search.disk import Room
+from gxsearch.search.disk import Room, full
 from gxsearch.search.draw import draw_config
 from gxsearch.search.rank import Place
 from gxsearch.search.referee import Referee, Standing
@@ -78,7 +78,7 @@ def search(
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     if room.full and not referee.done:
-        raise room.fault()
+        raise full(run)
     if not caught and not referee.done:
         caught.append(signal.SIGUSR1)  # Tune takes this one itself, and ends its run as for ours
     return caught[0] if not referee.done else None
