@@ -244,7 +244,7 @@ class Transformer(GeneModel):
         return given(batch, [name in names and name != self.config.target for name in self.names])
 
     def _logits(self, h: Tensor) -> dict[int, Tensor]:
-        """Return logits (n, c) of the phenotypes that are found, by column, of their states (n, P, d), or CLS (n, d)."""
+        """Return logits (n, c) of the phenotypes found, by column, from their states (n, P, d), or from CLS (n, d)."""
         if self.classifier is not None:
             return {self.names.index(self.config.target): self.classifier(h)}
         return {p: self.phenotype_heads[key(name)](h[:, p]) for p, name in enumerate(self.names)}

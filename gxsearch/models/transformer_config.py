@@ -84,7 +84,7 @@ def unlike(config: TransformerConfig, dims: Dims) -> str | None:
     theirs = settings(dims.pretrained)
     if theirs["model"] != "transformer":
         return f"{dims.pretrained} is a model '{theirs['model']}'; name an exported transformer in data.view.pretrained"
-    other = TransformerConfig(**theirs["model_config"])
+    other = TransformerConfig(**theirs["params"])
     for name in ("size", "ffn_mult"):
         if getattr(config, name) != getattr(other, name):
             ours, value = getattr(config, name), getattr(other, name)

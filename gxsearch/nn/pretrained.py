@@ -67,7 +67,7 @@ def load_into(model: nn.Module, folder: str, heads: tuple[str, ...]) -> Loaded:
 
 
 def settings(folder: str) -> dict[str, Any]:
-    """Return the model settings and sizes of an exported folder as JSON values: ``model``, ``model_config``, ``dims``.
+    """Return the model settings and sizes of an exported folder as JSON values: ``model``, ``params``, ``dims``.
 
     Raises:
         RunError: when the folder is missing or damaged, or holds no exported model.

@@ -68,7 +68,7 @@ class GeneHead(nn.Module):
     def forward(self, h_md: Tensor, gene_m: Tensor, gene_gd: Tensor) -> Tensor:
         """Return the logits (m, 1 or b) of tokens of these genes; `gene_gd` are the genes' vectors."""
         t_md = self.norm(F.gelu(self.dense(h_md)))
-        towards = self.towards(t_md).view(len(t_md), self.outputs, -1)
+        towards = self.towards(t_md).view(len(t_md), self.outputs, t_md.shape[1])
         logits = torch.einsum("mbd,md->mb", towards, F.embedding(gene_m, gene_gd))
         return logits.float() + F.embedding(gene_m, self.bias)
 
