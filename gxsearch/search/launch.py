@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,9 +91,11 @@ def connected(address: str, resources: Resources, *, cpus: int | None = None) ->
         raise ResourceError.one("E505", address, what, "call ray.shutdown() first")
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    scratch = _scratch() if address == LOCAL else None
     try:
         if address == LOCAL:
-            ray.init(address=LOCAL, num_cpus=cpus, num_gpus=gpus, include_dashboard=False, **_SILENT)
+            here = {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False, "_temp_dir": str(scratch)}
+            ray.init(address=LOCAL, **here, **_SILENT)
         else:
             os.environ.setdefault("RAY_AUTH_MODE", "token")
             ray.init(address=address, runtime_env={"env_vars": WORKER_ENV}, **_SILENT)
@@ -103,8 +107,34 @@ def connected(address: str, resources: Resources, *, cpus: int | None = None) ->
         raise ResourceError.one("E504", address, f"no Ray there ({error})", hint) from None
     finally:
         ray.shutdown()
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _scratch() -> Path:
+    """Return a new folder for Ray's sockets and logs that nobody else on the machine can enter: Ray's own is open.
+
+    Those of processes that were killed are removed.
+    """
+    above = Path(tempfile.gettempdir())
+    for old in above.glob(f"{_SCRATCH}*"):
+        pid = old.name.removeprefix(_SCRATCH).partition("-")[0]
+        if pid.isdigit() and old.stat().st_uid == os.getuid() and not _alive(int(pid)):
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-"))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+_SCRATCH = "gxray-"
 _SILENT = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
 
 
