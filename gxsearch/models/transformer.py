@@ -152,7 +152,7 @@ class Transformer(GeneModel):
         """
         if not self.dense or self.gene_head is None:
             fix = "train with data.view.layout: dense and model.task: masked"
-            raise TrialError.one("E702", "", "this model cannot draw cells: it does not find whole panels", fix)
+            raise TrialError.one("E704", "", "this model cannot draw cells: it does not find whole panels", fix)
         told_np = phenotype_np.to(self.levels.device).expand(n, len(self.names))
         told_np = told_np.masked_fill(told_np < 0, HIDDEN)
         gene_nl = torch.arange(self.dims.n_genes, device=self.levels.device).unsqueeze(0)

@@ -15,6 +15,7 @@ from gxsearch.config import read as read_config
 from gxsearch.data.batch import Batch
 from gxsearch.data.table import Table
 from gxsearch.data.view import Dims, Examples, View
+from gxsearch.errors import TrialError, did_you_mean
 from gxsearch.models import registry
 from gxsearch.models.base import GeneModel, StartsFromData, TrainConfig
 from gxsearch.training import checkpoint
@@ -110,6 +111,7 @@ def session(
     settings = {"length": job.epochs, "seed": job.seed, "resume": resume, "factor": lambda: course.factor}
     for metrics, state in epochs(runtime, model, examples, config, **settings):
         metrics |= _probed(probe, runtime, model, view) if probe is not None else {}
+        _check_told(job.metric, metrics)
         epoch, better = metrics["epoch"], course.see(metrics["epoch"], metrics[job.metric])
         last = course.ending is not None
         due = better or last or time.monotonic() - saved_at > SAVE_EVERY_S
@@ -124,6 +126,14 @@ def session(
         yield metrics, model
         if last:
             return
+
+
+def _check_told(metric: str, metrics: Metrics) -> None:
+    """Refuse an objective that this model has only under other settings."""
+    if metric not in metrics:
+        told = [name for name in metrics if name.startswith("val/") and not name.endswith("_weight")]
+        what = f"these settings give no measure '{metric}'"
+        raise TrialError.one("E703", "objective.metric", what, did_you_mean(metric, told))
 
 
 def _probed(probe: Probe, runtime: Runtime, model: GeneModel, view: View) -> Metrics:

@@ -7,8 +7,10 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 
 from gxsearch.data.batch import Batch
+from gxsearch.data.table import Table
 from gxsearch.data.view import Dims, Examples
 from gxsearch.errors import RunError, TrialError
 from gxsearch.models.transformer import HEADS, Transformer
@@ -19,6 +21,7 @@ from gxsearch.nn.transformer import Encoder
 from gxsearch.training import checkpoint
 from gxsearch.training.loop import epochs
 from gxsearch.training.runtime import LocalRuntime
+from gxsearch.training.session import Bench, Job, build, session
 
 GENES, BINS = 12, 3
 DIMS = Dims(100, GENES, n_bins=BINS, phenotypes={"cell.type": 4, "type": 2})
@@ -369,3 +372,46 @@ def test_a_gpu_gives_the_losses_of_the_cpu(precision):
         found = make().cuda()(on_gpu, 1.0).terms
     for name, value in make()(batch, 1.0).terms.items():
         assert float(found[name]) == pytest.approx(float(value), rel=1e-3 if precision == "fp32" else 0.1, abs=0.2)
+
+
+def table_of(n: int = 90, genes: int = GENES) -> Table:
+    """Cells of two types that differ in most genes."""
+    draw = np.random.default_rng(0)
+    kind_n = np.arange(n) % 2
+    rate_ng = np.where((np.arange(genes) % 2 == kind_n[:, None]), 2.5, 0.4)
+    x_ng = np.log1p(draw.poisson(rate_ng)).astype(np.float32)
+    part_n = np.zeros(n, dtype=np.int8)
+    part_n[2 * n // 3 :], part_n[5 * n // 6 :] = 1, 2
+    names = [np.array([f"{stem}{i:03d}" for i in range(size)]) for stem, size in (("cell", n), ("gene", genes))]
+    obs = {"kind": np.array(["a", "b"])[kind_n]}
+    return Table(sparse.csr_matrix(x_ng), *names, part_n, obs, facts={"transform": ["log1p"]})
+
+
+def test_fine_tuning_starts_from_the_exported_weights_and_says_so(tmp_path):
+    table, bench = table_of(), Bench(table_of(), torch.device("cpu"))
+    job = Job("transformer", {}, {"lr": 1e-2, "batch_size": 16}, {"phenotypes": ["kind"]}, 3, 0, "val/loss", "min")
+    *_, (_, first) = session(job, bench, LocalRuntime())
+    view = bench.view(job)[0]
+    files = {
+        "model.safetensors": first.state_dict(),
+        "config.json": json.dumps(
+            {"model": "transformer", "params": {}, "dims": dataclasses.asdict(view.dims)}
+        ).encode(),
+        "view.json": json.dumps({"data": {"transform": ["log1p"]}, "state": view.state()}).encode(),
+    }
+    checkpoint.publish(tmp_path / "best", files)
+    view_config = {"phenotypes": ["kind"], "pretrained": str(tmp_path / "best")}
+    tuned = dataclasses.replace(
+        job, model_config={"task": "classify", "target": "kind"}, view_config=view_config, metric="val/accuracy"
+    )
+
+    model, _ = build(tuned, bench.view(tuned)[0], table, started=False)
+    *_, (metrics, _) = session(tuned, bench, LocalRuntime())
+
+    weights = first.state_dict()
+    trunk = [name for name in model.state_dict() if name.startswith(("embedding.", "encoder."))]
+    assert all(torch.equal(model.state_dict()[name], weights[name]) for name in trunk)
+    assert metrics["model/drawn"] == 4 and metrics["model/pretrained"] >= len(trunk)
+    assert metrics["val/accuracy"] == metrics["val/accuracy_kind"] > 0.9
+    with pytest.raises(TrialError, match="no measure 'val/gene_nll'"):
+        next(session(dataclasses.replace(tuned, metric="val/gene_nll"), bench, LocalRuntime()))
