@@ -27,7 +27,7 @@ class SparseRows:
         self._g, self._device = x_ng.shape[1], device
         density = x_ng.nnz / max(1, x_ng.shape[0] * x_ng.shape[1])
         self.tells = device.type == "cpu" and density < SPARSE_BELOW
-        self._dense = _dense(x_ng, device) if _has_room(x_ng.shape[0] * x_ng.shape[1] * 4, device) else None
+        self._dense = dense_on(x_ng, device) if _has_room(x_ng.shape[0] * x_ng.shape[1] * 4, device) else None
         self._home = device if _has_room(x_ng.data.nbytes + x_ng.indices.nbytes, device) else torch.device("cpu")
         if self._dense is None:
             start = x_ng.indptr.astype(np.int64)
@@ -58,7 +58,8 @@ def _has_room(n_bytes: int, device: torch.device) -> bool:
     return device.type == "cuda" and n_bytes < _SHARE * torch.cuda.mem_get_info(device)[0]
 
 
-def _dense(x_ng: sparse.csr_matrix, device: torch.device) -> Tensor:
+def dense_on(x_ng: sparse.csr_matrix, device: torch.device) -> Tensor:
+    """Return the matrix (n, g) dense on a device, made a block of rows at a time."""
     dense_ng = torch.empty(x_ng.shape, device=device)
     for start, block in row_blocks(x_ng):  # main memory may have no room for the whole
         dense_ng[start : start + block.shape[0]] = torch.from_numpy(block.toarray())

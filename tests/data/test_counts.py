@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.special import gammaln
 
 from gxsearch.data.counts import CountsConfig, CountsView
-from gxsearch.data.csr import SparseRows
+from gxsearch.data.csr import SparseRows, dense_on
 from gxsearch.data.prepare import like, prepare
 from gxsearch.data.table import DataConfig, Table
 from gxsearch.errors import DataError
@@ -197,3 +197,9 @@ def test_log_counts_are_brought_to_the_median_total():
 
     total_n = np.expm1(view.logged(table)).sum(1)
     assert np.allclose(total_n, view.dims.high, rtol=1e-4)
+
+
+def test_a_matrix_is_made_dense_a_block_at_a_time():
+    x_ng = sparse.random(2500, 6, 0.4, "csr", np.float32, random_state=0)
+
+    assert np.array_equal(dense_on(x_ng, torch.device("cpu")).numpy(), x_ng.toarray())
