@@ -1,27 +1,18 @@
 """The transformer: what it may not read, what it computes only in part, what it loads, what it draws."""
 
 import dataclasses
-import json
 from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
-from scipy import sparse
 
 from gxsearch.data.batch import Batch
-from gxsearch.data.table import Table
 from gxsearch.data.view import Dims, Examples
-from gxsearch.errors import RunError, TrialError
-from gxsearch.models.transformer import HEADS, Transformer
-from gxsearch.nn.filling import Filling, fill
-from gxsearch.nn.masking import crop, hide, read, tell
-from gxsearch.nn.pretrained import load_into
-from gxsearch.nn.transformer import Encoder
-from gxsearch.training import checkpoint
+from gxsearch.errors import TrialError
+from gxsearch.models.transformer import Transformer
 from gxsearch.training.loop import epochs
 from gxsearch.training.runtime import LocalRuntime
-from gxsearch.training.session import Bench, Job, build, session
 
 GENES, BINS = 12, 3
 DIMS = Dims(100, GENES, n_bins=BINS, phenotypes={"cell.type": 4, "type": 2})
@@ -40,15 +31,6 @@ def rows(n: int = 6, seed: int = 0, **more) -> Batch:
     x = torch.randint(BINS, (n, GENES), generator=draw)
     kind = torch.stack([torch.randint(size, (n,), generator=draw) for size in (4, 2)], 1)
     return Batch(x, gene=torch.arange(GENES)[None], phenotype=kind, **more)
-
-
-def test_the_last_block_gives_what_is_asked_for_as_if_it_computed_all():
-    torch.manual_seed(0)
-    encoder = Encoder(32, 3, 4, 64, dropout=0.0, attention_dropout=0.0)
-    h, asked = torch.randn(5, 9, 32), torch.rand(5, 9) < 0.4
-    for length in (None, torch.tensor([9, 5, 7, 9, 6])):
-        torch.testing.assert_close(encoder(h, length, asked), encoder(h, length)[asked])
-    assert encoder(h, None, asked & False).shape == (0, 32)
 
 
 def test_recomputed_activations_give_the_same_gradients():
@@ -140,36 +122,6 @@ def test_the_first_prediction_of_a_gene_is_its_frequency():
     assert found.item() == pytest.approx(float(wanted), rel=0.05)
 
 
-def test_hiding_draws_the_shares_that_are_asked_for():
-    torch.manual_seed(0)
-    batch = Batch(torch.randint(BINS, (400, 200)), length=torch.full((400,), 150))
-    asked = hide(batch, 0.2, 0.0)
-    assert asked[:, :150].float().mean() == pytest.approx(0.2, abs=0.01) and not asked[:, 150:].any()
-    spread = hide(dataclasses.replace(batch, length=None), 0.2, 0.6).float().mean(1)
-    assert spread.min() < 0.3 and spread.max() > 0.7
-
-    shown = read(batch.x, asked, BINS, random=0.3, keep=0.2)
-    assert torch.equal(shown[~asked], batch.x[~asked])
-    assert (shown[asked] == BINS).float().mean() == pytest.approx(0.5, abs=0.02)
-    assert (shown[asked] == batch.x[asked]).float().mean() == pytest.approx(0.2 + 0.3 / BINS, abs=0.02)
-
-    kind = torch.randint(3, (20_000, 1)) - 1
-    told, found = tell(kind, 0.5, 0.1)
-    assert (told == -2).float().mean() == pytest.approx(0.45, abs=0.01)
-    assert torch.equal(found, (told == -2) & (kind >= 0))
-    assert (told[kind >= 0] == -1).float().mean() == pytest.approx(0.1, abs=0.01)
-
-
-def test_a_crop_keeps_tokens_beside_their_genes():
-    batch = rows(length=torch.tensor([12, 5, 7, 12, 9, 3]))
-    cut = crop(batch, 5)
-
-    assert cut.x.shape == (6, 5) and cut.gene.shape == (1, 5)
-    assert torch.equal(cut.x, batch.x[:, cut.gene[0]])
-    assert torch.equal(cut.length, (cut.gene[0] < batch.length[:, None]).sum(1))
-    assert crop(batch, 0) is batch and crop(batch, GENES) is batch
-
-
 def test_the_optimizer_is_adamw_with_matrices_alone_decayed():
     ours, theirs = make(), make()
     train = Transformer.Train(lr=0.01, weight_decay=0.1, trunk_lr=0.5)
@@ -242,70 +194,6 @@ def test_bf16_trains_weights_that_stay_fp32():
     assert metrics["train/loss"] == pytest.approx(exact["train/loss"], rel=0.05)
 
 
-def exported(folder, model: Transformer, **change):
-    """Write what an export holds of the weights; `change` replaces or, with None, removes tensors."""
-    weights = {**model.state_dict(), **change}
-    weights = {name: value for name, value in weights.items() if value is not None}
-    told = {"model": "transformer", "params": model.config.model_dump(), "dims": dataclasses.asdict(model.dims)}
-    checkpoint.publish(folder, {"model.safetensors": weights, "config.json": json.dumps(told).encode()})
-    return str(folder)
-
-
-def test_a_pretrained_trunk_is_taken_and_a_classifier_drawn(tmp_path):
-    trunk = make()
-    folder = exported(tmp_path / "best", trunk)
-    torch.manual_seed(5)
-    model = Transformer(Transformer.Config(task="classify", target="type"), DIMS)
-
-    loaded = load_into(model, folder, HEADS)
-
-    assert all(n.startswith("classifier.") for n in loaded.drawn) and len(loaded.drawn) == 4
-    assert any(n.startswith("gene_head.") for n in loaded.left)
-    assert all(torch.equal(model.state_dict()[name], trunk.state_dict()[name]) for name in loaded.taken)
-    assert "encoder.blocks.0.qkv.weight" in loaded.taken and "newly drawn: classifier" in str(loaded)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"encoder.blocks.1.up.weight": None}, "'encoder.blocks.1.up.weight' is not in the file"),
-        ({"encoder.extra": torch.ones(2)}, "'encoder.extra' is unknown"),
-        ({"embedding.gene.weight": torch.ones(5, 64)}, "'embedding.gene.weight' is 5 x 64, the model's is 12 x 64"),
-    ],
-)
-def test_weights_that_are_missing_unknown_or_misshapen_are_refused(tmp_path, change, said):
-    folder, model = exported(tmp_path / "best", make(), **change), make()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-
-    with pytest.raises(RunError, match=said):
-        load_into(model, folder, HEADS)
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-
-
-def test_a_folder_that_is_damaged_or_holds_no_model_is_refused(tmp_path):
-    folder = exported(tmp_path / "best", make())
-    path = tmp_path / "best" / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:-4] + b"abcd")
-
-    with pytest.raises(RunError, match="E623"):
-        load_into(make(), folder, HEADS)
-    with pytest.raises(RunError, match="E622"):
-        load_into(make(), str(tmp_path / "none"), HEADS)
-
-
-def test_settings_that_cannot_work_are_told_before_a_trial(tmp_path):
-    config, objection = Transformer.Config, Transformer.objection
-    folder = exported(tmp_path / "best", make())
-    tuned = dataclasses.replace(DIMS, pretrained=folder)
-
-    assert objection(config(), DIMS) is None and objection(config(), tuned) is None
-    assert "name it in data.view.phenotypes" in objection(config(task="classify", target="age"), DIMS)
-    assert "never read" in objection(config(task="classify", target="type", embed_phenotypes=["type"]), DIMS)
-    assert "set model.size to xs" in objection(config(size="s"), tuned)
-    assert "set model.ffn_mult to 4" in objection(config(ffn_mult=2), tuned)
-    assert "n_genes is 10" in objection(config(), dataclasses.replace(tuned, n_genes=10))
-
-
 def test_cells_are_drawn_with_their_phenotypes_and_repeat_with_their_generator():
     model = make()
     kind = torch.tensor([[2, -1]])
@@ -323,26 +211,6 @@ def test_a_model_of_expressed_genes_or_a_classifier_draws_no_cells():
     for unable in (model, make(task="classify", target="type")):
         with pytest.raises(TrialError, match="cannot draw cells"):
             unable.generate(torch.zeros(1, 2, dtype=torch.int64), 1, generator=torch.Generator())
-
-
-@pytest.mark.parametrize("order", ["random", "confident"])
-def test_filling_draws_what_is_hidden_from_the_chances_and_leaves_the_rest(order):
-    chance = torch.tensor([0.1, 0.6, 0.3])
-    asked_of = []
-
-    def predict(bin_ng, asked_ng):
-        asked_of.append(int(asked_ng.sum()))
-        return chance.expand(asked_of[-1], 3)
-
-    start = torch.full((500, 40), 3)
-    start[:, :4] = 2
-    found = fill(predict, start, 3, Filling(5, 1.0, order, torch.Generator().manual_seed(0)))
-
-    assert (found[:, :4] == 2).all() and asked_of[0] == 500 * 36 and len(asked_of) == 5
-    assert asked_of == sorted(asked_of, reverse=True) and (found < 3).all()
-    if order == "random":
-        share = torch.bincount(found[:, 4:].flatten(), minlength=3) / found[:, 4:].numel()
-        torch.testing.assert_close(share, chance, atol=0.02, rtol=0)
 
 
 def test_contextual_vectors_are_summed_by_gene():
@@ -372,46 +240,3 @@ def test_a_gpu_gives_the_losses_of_the_cpu(precision):
         found = make().cuda()(on_gpu, 1.0).terms
     for name, value in make()(batch, 1.0).terms.items():
         assert float(found[name]) == pytest.approx(float(value), rel=1e-3 if precision == "fp32" else 0.1, abs=0.2)
-
-
-def table_of(n: int = 90, genes: int = GENES) -> Table:
-    """Cells of two types that differ in most genes."""
-    draw = np.random.default_rng(0)
-    kind_n = np.arange(n) % 2
-    rate_ng = np.where((np.arange(genes) % 2 == kind_n[:, None]), 2.5, 0.4)
-    x_ng = np.log1p(draw.poisson(rate_ng)).astype(np.float32)
-    part_n = np.zeros(n, dtype=np.int8)
-    part_n[2 * n // 3 :], part_n[5 * n // 6 :] = 1, 2
-    names = [np.array([f"{stem}{i:03d}" for i in range(size)]) for stem, size in (("cell", n), ("gene", genes))]
-    obs = {"kind": np.array(["a", "b"])[kind_n]}
-    return Table(sparse.csr_matrix(x_ng), *names, part_n, obs, facts={"transform": ["log1p"]})
-
-
-def test_fine_tuning_starts_from_the_exported_weights_and_says_so(tmp_path):
-    table, bench = table_of(), Bench(table_of(), torch.device("cpu"))
-    job = Job("transformer", {}, {"lr": 1e-2, "batch_size": 16}, {"phenotypes": ["kind"]}, 3, 0, "val/loss", "min")
-    *_, (_, first) = session(job, bench, LocalRuntime())
-    view = bench.view(job)[0]
-    files = {
-        "model.safetensors": first.state_dict(),
-        "config.json": json.dumps(
-            {"model": "transformer", "params": {}, "dims": dataclasses.asdict(view.dims)}
-        ).encode(),
-        "view.json": json.dumps({"data": {"transform": ["log1p"]}, "state": view.state()}).encode(),
-    }
-    checkpoint.publish(tmp_path / "best", files)
-    view_config = {"phenotypes": ["kind"], "pretrained": str(tmp_path / "best")}
-    tuned = dataclasses.replace(
-        job, model_config={"task": "classify", "target": "kind"}, view_config=view_config, metric="val/accuracy"
-    )
-
-    model, _ = build(tuned, bench.view(tuned)[0], table, started=False)
-    *_, (metrics, _) = session(tuned, bench, LocalRuntime())
-
-    weights = first.state_dict()
-    trunk = [name for name in model.state_dict() if name.startswith(("embedding.", "encoder."))]
-    assert all(torch.equal(model.state_dict()[name], weights[name]) for name in trunk)
-    assert metrics["model/drawn"] == 4 and metrics["model/pretrained"] >= len(trunk)
-    assert metrics["val/accuracy"] == metrics["val/accuracy_kind"] > 0.9
-    with pytest.raises(TrialError, match="no measure 'val/gene_nll'"):
-        next(session(dataclasses.replace(tuned, metric="val/gene_nll"), bench, LocalRuntime()))
