@@ -28,6 +28,8 @@ from gxsearch.data.view import Dims
 from gxsearch.models.base import GeneModel, Losses, Rhythm, TrainConfig
 from gxsearch.models.registry import register
 from gxsearch.nn.adversary import Adversary
+from gxsearch.nn.classes import Classifier, Kind
+from gxsearch.nn.depth import log_depth
 from gxsearch.nn.distributions import nb_rows
 from gxsearch.nn.mlp import Injected, Norm, Smooth, linear
 from gxsearch.nn.posterior import Covariance, Gaussian, Posterior
@@ -44,7 +46,8 @@ class NBVAEConfig(Config):
     latent_dim: int = knob(10, doc="length of a cell's vector", low=1, high=10_000)
     hidden: list[int] = knob([128], doc="widths of the encoder; the decoder mirrors them", min_items=1)
     activation: Smooth = knob("silu", doc="activation after each normalization")
-    norm: Norm = knob("batch", doc="normalization after each linear layer")
+    norm: Norm = knob("layer", doc="normalization after each linear layer")
+    input_dropout: float = knob(0.4, doc="share of values that the encoder does not see in training", low=0, below=1)
     dropout: float = knob(0.1, doc="share of the encoder's hidden units dropped in training", low=0.0, below=1.0)
     decoder_dropout: float = knob(0.1, doc="share of the decoder's hidden units dropped", low=0.0, below=1.0)
     covariance: Covariance = knob("diag", doc="covariance of a cell's posterior")
@@ -61,7 +64,10 @@ class NBVAEConfig(Config):
     gene_weighting: Literal["none", "var_mean"] = knob(
         "none", doc="weight of genes in the loss: var_mean, by variance / mean of training rows; measures have none"
     )
-    alpha: float = knob(50.0, doc="weight of the classifier, where the view tells classes", low=0.0)
+    classifier: Kind = knob(
+        "gaussian", doc="gaussian: classes are named among codes learnt from counts alone; linear: codes learn them too"
+    )
+    alpha: float = knob(50.0, doc="weight of the classes in the loss (classifier: linear)", low=0.0)
     label_input: bool = knob(False, doc="the encoder reads classes too; the classifier then predicts dropped ones")
     label_drop: float = knob(0.5, doc="share of classes kept from the encoder (label_input)", above=0.0, high=1.0)
     adversary: float = knob(0.0, doc="weight of mixing: a head must not find the covariates in the latent", low=0.0)
@@ -77,7 +83,7 @@ class NBVAEConfig(Config):
 class NBVAETrain(TrainConfig):
     """Adam at a rate that falls by a cosine."""
 
-    lr: float = knob(1e-3, doc="learning rate of Adam", above=0.0, high=10.0)
+    lr: float = knob(2e-3, doc="learning rate of Adam", above=0.0, high=10.0)
     batch_size: int = knob(128, doc="rows per step, over all workers", low=2)
     weight_decay: float = knob(1e-6, doc="coupled L2 decay of Adam", low=0.0)
     grad_clip: float = knob(0.0, doc="largest norm of the gradient; 0 does not clip", low=0.0)
@@ -113,7 +119,8 @@ class NBVAE(GeneModel):
         by = {"gene": 0, "gene-batch": n_codes, "gene-cell": wide[0]}[config.dispersion]
         self.theta_by = nn.Linear(by, dims.n_genes, bias=False) if by else None
         self.zeros = linear(wide[0], dims.n_genes) if config.likelihood == "zinb" else None
-        self.classifier = linear(config.latent_dim, dims.n_classes) if dims.n_classes else None
+        sizes = (config.latent_dim, dims.n_classes, dims.n_rows)
+        self.classifier = Classifier(config.classifier, *sizes) if dims.n_classes else None
         hides = config.adversary > 0 and n_codes > 0
         self.adversary = Adversary(config.latent_dim, dims.covariates) if hides else None
         self.register_buffer("mix", torch.zeros(n_codes))  # share of each category among training rows
@@ -138,8 +145,8 @@ class NBVAE(GeneModel):
             weighed = nb_rows(batch.x, log_mu, log_theta, logit, batch.nonzero, self.gene_weight)
             terms["weighted_nll"], weights["weighted_nll"], weights["nll"] = -weighed.sum() / rows, 1.0, 0.0
         if self.classifier is not None:
-            found = self._judged(q.mu, batch, told_nc, rows)
-            terms, weights = terms | found, weights | {"class_nll": self.config.alpha, "accuracy": 0.0}
+            terms |= self._judged(q.mu, batch, told_nc, rows)
+            weights |= {"class_nll": self.config.alpha * (self.config.classifier == "linear"), "accuracy": 0.0}
         if self.adversary is not None:
             found, paid = self.adversary(q.mu, batch.covariate, self.mix)
             terms |= {"adversary": found / rows, "mixing": paid / rows}
@@ -248,14 +255,8 @@ class NBVAE(GeneModel):
         return torch.cat([F.one_hot(c + 1, n + 1)[:, 1:] for c, n in columns], 1).float()
 
     def _encode(self, batch: Batch, codes_nc: Tensor | None, told_nc: Tensor | None) -> Gaussian:
-        scale = self.dims.high / batch.library
-        if batch.nonzero is None:
-            h = torch.log1p(batch.x * scale.unsqueeze(1))
-        else:
-            row, place = batch.nonzero[0], batch.nonzero[0] * batch.x.shape[1] + batch.nonzero[1]
-            value = torch.log1p(batch.x.view(-1).index_select(0, place) * scale.index_select(0, row))
-            h = torch.zeros_like(batch.x)
-            h.view(-1).index_copy_(0, place, value)
+        h = log_depth(batch.x, self.dims.high / batch.library, batch.nonzero)
+        h = F.dropout(h, self.config.input_dropout, self.training)
         extra = [codes_nc] if self.config.encode_covariates and codes_nc is not None else []
         extra += [told_nc] if told_nc is not None else []
         return self.posterior(self.encoder(h, torch.cat(extra, 1) if extra else None))
@@ -291,10 +292,8 @@ class NBVAE(GeneModel):
 
     def _judged(self, mu: Tensor, batch: Batch, told_nc: Tensor | None, rows: Tensor | float) -> dict[str, Tensor]:
         """Return cross-entropy and accuracy over the cells whose class is known and was not read, means of those."""
-        logits, chance = self.classifier(mu), batch.chance
         hidden = torch.ones_like(mu[:, 0]) if told_nc is None else (told_nc.sum(1) == 0).float()
-        judged = (chance.sum(1) > 0) * hidden
         share = batch.known * (self.config.label_drop if self.training and told_nc is not None else 1.0)
-        right = (logits.argmax(1) == chance.argmax(1)) * judged
-        loss = -(chance * logits.log_softmax(1)).sum(1) * judged
-        return {"class_nll": loss.sum() / (rows * share), "accuracy": right.sum() / (rows * share)}
+        if self.training:
+            self.classifier.see(mu, batch.chance * hidden.unsqueeze(1), rows)
+        return self.classifier.judged(mu, batch.chance, hidden, rows * share)

@@ -123,7 +123,7 @@ def test_the_library_changes_means_and_not_codes():
 
 
 def test_unknown_classes_cost_nothing_and_known_ones_are_averaged_over_themselves():
-    model = build(alpha=1.0).eval()
+    model = build(alpha=1.0, classifier="linear").eval()
     whole = batch()
     chance = whole.chance.clone()
     chance[3:] = 0
@@ -133,8 +133,33 @@ def test_unknown_classes_cost_nothing_and_known_ones_are_averaged_over_themselve
     assert half.item() == pytest.approx(torch.nn.functional.cross_entropy(logits, torch.arange(3)).item(), rel=1e-5)
 
 
+def test_a_gaussian_classifier_learns_from_training_cells_alone_and_moves_no_weight():
+    model = build(classifier="gaussian")
+    given, none = batch(), batch(chance=torch.zeros(6, 3))
+
+    def gradients(cells):
+        torch.manual_seed(0)
+        model.zero_grad()
+        model(cells, 1.0).total.backward()
+        return [p.grad.clone() for p in model.parameters()]
+
+    model.eval()(given, 1.0)
+    assert model.classifier.head.count.sum() == 0
+    model.train()
+    assert all(torch.equal(told, untold) for told, untold in zip(gradients(given), gradients(none), strict=True))
+    assert model.classifier.head.count.sum() > 0
+
+
+def test_values_are_hidden_from_the_encoder_in_training_alone():
+    model, given = build(input_dropout=0.5, dropout=0.0), batch()
+
+    assert torch.equal(model.eval().embed(given), model.embed(given))
+    model.train()
+    assert not torch.equal(model.embed(given), model.embed(given))
+
+
 def test_soft_labels_are_learnt_by_cross_entropy():
-    model = build().eval()
+    model = build(classifier="linear").eval()
     chance = torch.softmax(torch.randn(6, 3), 1)
     want = -(chance * model.classifier(model.embed(batch())).log_softmax(1)).sum(1).mean()
 
