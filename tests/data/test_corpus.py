@@ -11,9 +11,10 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from anndata import AnnData
+from anndata import AnnData, read_h5ad
 from scipy import sparse
 
+import gxsearch
 from gxsearch.data import shard as shard_file
 from gxsearch.data.blocks import batches, in_order, shuffled
 from gxsearch.data.cache import MappedCSR
@@ -23,6 +24,7 @@ from gxsearch.data.prepare import prepare
 from gxsearch.data.sources import load
 from gxsearch.data.table import DataConfig, Genes, Split, Table
 from gxsearch.errors import DataError, GxError, UnsafeError
+from gxsearch.results.embed import embeddings
 
 COUNTS = DataConfig(
     path="shards/*.h5ad",
@@ -495,3 +497,16 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, monkeypatch):
     tracemalloc.stop()
     assert table.x_ng.shape == (3200, 1200) and size > 9e6
     assert peak < 0.4 * size
+
+
+@pytest.mark.slow
+def test_two_ranks_search_on_a_corpus_and_its_results_are_made(tmp_path, whole):
+    cut(whole, tmp_path / "shards")
+    space = Path(__file__).parents[2] / "search_spaces/nbvae_smoke.yaml"
+    sets = [f"data.path={tmp_path}/shards/*.h5ad", "budget.trials=1", "budget.epochs=2", "resources.workers=2"]
+    spec = gxsearch.load_spec(space, *sets, "search.start=[]", "search.startup=1")
+
+    run = gxsearch.tune(spec, out=tmp_path / "runs", name="corpus", quiet=True)
+
+    assert read_h5ad(run.embeddings).obsm["X_nbvae"].shape[0] == 120
+    assert embeddings(run).shape == (120, 60)  # the data are prepared again, and are those of the run
