@@ -107,7 +107,7 @@ def reopen(run: RunDir, budget: dict[str, Any]) -> Opened:
     facts = run.facts()
     with ExitStack() as undo:
         lock = undo.enter_context(_lock(run))
-        past = events(run.ledger)
+        past = _told(run)
         spec = Spec.from_json(facts["spec"])
         edited = changes(run, spec.text)
         if edited != _last_edit(past):  # else it is known, and a later resume may have changed the budget again
@@ -202,12 +202,30 @@ def _set_aside(journal: Path) -> None:
         journal.replace(journal.with_name(journal.name + ".old"))
 
 
+def _told(run: RunDir) -> list[dict[str, Any]]:
+    """Read the ledger; one without events is that of a search that was killed before it began.
+
+    Raises:
+        RunError: when it is damaged, or has no events although there are trials.
+    """
+    found = events(run.ledger)
+    if not found and any(run.path.glob("trials/*/checkpoints/*")):
+        raise RunError.one("E613", str(run.ledger), "the ledger is empty, and there are trials", "restore it")
+    return found
+
+
 def _drop_ahead(referee: Referee) -> None:
     """Delete checkpoints beyond the epoch that the ledger has to hear of next.
 
     Checkpoints are on disk at once and lines of the ledger within a second, so a machine that goes down may leave
-    such ones; a training that went on from there would never tell the epochs between.
+    such ones; a training that went on from there would never tell the epochs between. So would one of a trial that
+    the ledger does not know of, which is set aside.
     """
+    for folder in referee.run.path.glob("trials/[0-9]*"):
+        if folder.name.isdigit() and int(folder.name) >= len(referee.trials):
+            aside = referee.run.path / "set_aside" / uuid.uuid4().hex[:8]
+            aside.mkdir(parents=True)
+            folder.rename(aside / folder.name)
     for trial in referee.unfinished:
         told = len(referee.order.running[trial.number].arrived)
         for path in referee.run.checkpoints(trial.number).glob("[0-9]*"):

@@ -18,7 +18,6 @@ from gxsearch.search.study import Study
 from gxsearch.training.course import Course
 from gxsearch.training.loop import derive
 
-
 ALIKE = 5
 """Trials that fail alike, with none that does better, before a search is given up."""
 
