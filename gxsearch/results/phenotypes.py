@@ -18,6 +18,7 @@ from gxsearch.results.run_dir import RunDir
 MOST = 30
 """Categories that a picture shows; the rarest beyond are one row and one column."""
 REST = "all others"
+MEAN = "mean of all"
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,13 @@ def phenotypes(easel: Easel, run: RunDir) -> Phenotypes | None:
     if not tables:
         return None
     own = {"name": "best trial", **leaderboard.scores(run)}
-    told = [row for row in [own, *leaderboard.baselines(run)] if any(_measure(name, tables) for name in row)]
+    asked = {(name, measure): f"test/{measure}_{name}" for name in tables for measure in OF_PHENOTYPES}
+    asked |= {(MEAN, measure): f"test/{measure}" for measure in ("pheno_nll", *OF_PHENOTYPES)}
+    told = [row for row in [own, *leaderboard.baselines(run)] if any(key in row for key in asked.values())]
     rows = [
-        (phenotype, measure, [number(row.get(f"test/{measure}_{phenotype}")) for row in told], meaning(measure))
-        for phenotype in tables
-        for measure in OF_PHENOTYPES
-        if any(f"test/{measure}_{phenotype}" in row for row in told)
+        (phenotype, measure, [number(row.get(key)) for row in told], meaning(measure))
+        for (phenotype, measure), key in asked.items()
+        if any(key in row for row in told) and (phenotype != MEAN or len(tables) > 1 or measure == "pheno_nll")
     ]
     drawn = {phenotype: fewer(frame) for phenotype, frame in tables.items()}
     pictures = [
@@ -100,7 +102,3 @@ def fewer(frame: pd.DataFrame) -> pd.DataFrame:
     often = frame.sum(axis=1).sort_values(ascending=False, kind="stable").index[: MOST - 1]
     names = np.array([name if name in often else REST for name in frame.index])
     return frame.groupby(names, sort=False).sum().T.groupby(names, sort=False).sum().T
-
-
-def _measure(name: str, tables: dict[str, pd.DataFrame]) -> bool:
-    return any(name == f"test/{measure}_{phenotype}" for measure in OF_PHENOTYPES for phenotype in tables)

@@ -106,6 +106,9 @@ def _tests(run: RunDir) -> dict[str, Any]:
     own = leaderboard.scores(run)
     rows = ([{"name": "best trial", **own}] if own else []) + leaderboard.baselines(run)
     measures = evaluation.test_measures(rows)
+    if run.confusions():  # these have a section of their own
+        of_phenotypes = {f"test/{measure}" for measure in ("pheno_nll", *evaluation.OF_PHENOTYPES)}
+        measures = [name for name in measures if name not in of_phenotypes]
     kept = [row for row in rows if any(name in row for name in measures)]
     table = [(name, [number(row.get(name)) for row in kept], evaluation.meaning(name)) for name in measures]
     return {"names": [row["name"] for row in kept], "rows": table, "told": evaluation.told_classes(run.facts())}
