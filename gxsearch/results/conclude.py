@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from gxsearch.data.table import Table
 from gxsearch.data.tokens import TokensView
 from gxsearch.data.view import View
 from gxsearch.results import curves, embed, evaluation, export, leaderboard, report, tokens
-from gxsearch.results.package import of_run
+from gxsearch.results.package import Package, of_run
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.training.baselines import baselines, test_scores
 from gxsearch.training.count_baselines import count_baselines, count_scores
@@ -39,7 +40,7 @@ def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda t
     z_nk = best.embed_table(table)
     metric = run.facts()["spec"]["objective"]["metric"]
     series = isinstance(best.view, SeriesView)
-    classical, own = _measures(best.view)
+    classical, own = _measures(best)
     judged, z_judged = _judged(best.view, table, z_nk)
     if judged is not table:
         say(f"of {table.n_obs:,} rows {judged.n_obs:,} are judged by, some of every part")
@@ -55,7 +56,7 @@ def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda t
         clusters = default_clusters(table.obs.get(label), z_nk)
         curves.write(run, curves.series_curves(best, table, z_nk, clusters))
     if isinstance(best.view, TokensView):
-        tokens.write_confusion(run, best, table)
+        tokens.write_confusion(run, best, judged)
     say("clusters")
     evaluation.write_clusters(run, adata, best.name, label)
     say("report")
@@ -68,8 +69,9 @@ def _judged(view: View, table: Table, z_nk: np.ndarray) -> tuple[Table, np.ndarr
     return (table, z_nk) if len(rows) == table.n_obs else (table.take(rows), z_nk[rows])
 
 
-def _measures(view: View) -> tuple[Callable[..., dict], Callable[..., dict]]:
-    """Return what measures classical methods, and what the model, on the rows of a view."""
+def _measures(best: Package) -> tuple[Callable[..., dict], Callable[..., dict]]:
+    """Return what measures classical methods, and what the model, on the rows of its view."""
+    view = best.view
     if isinstance(view, SeriesView):
         return series_baselines, series_scores
     if isinstance(view, CountsView):
@@ -77,7 +79,7 @@ def _measures(view: View) -> tuple[Callable[..., dict], Callable[..., dict]]:
     if isinstance(view, GraphView):
         return spatial_baselines, spatial_scores
     if isinstance(view, TokensView):
-        return token_baselines, token_scores
+        return partial(token_baselines, genes=best.model.config.task == "masked"), token_scores
     return baselines, test_scores
 
 

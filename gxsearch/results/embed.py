@@ -35,7 +35,7 @@ from gxsearch.results.package import Package
 from gxsearch.results.run_dir import RunDir
 from gxsearch.training.curves import decoded, default_clusters, divide
 from gxsearch.training.embedding import reconstruct
-from gxsearch.training.token_baselines import components
+from gxsearch.training.token_baselines import reader as token_reader
 
 PROVENANCE = "gxsearch"
 CONTROL = "X_pca"
@@ -81,9 +81,7 @@ def embeddings(
         count_outputs.add(adata, found, table, vectors)
     if isinstance(found.view, TokensView):
         token_outputs.add(adata, found, table, table.rows("train"))
-        adata.obsm[CONTROL] = components(found.view, table, max(vectors.shape[1], 2))
-    else:
-        _add_control(adata, _reader(found, table, x_ng), table, vectors.shape[1], turned=found.turned)
+    _add_control(adata, _reader(found, table, x_ng), table, vectors.shape[1], turned=found.turned)
     h5ad.write(adata, run.embeddings)
     return adata
 
@@ -229,6 +227,8 @@ def _reader(found: Package, table: Table, x_ng: Matrix) -> Callable[[np.ndarray]
     """Return what gives the dense values of rows that components are of: of counts their logs."""
     if isinstance(found.view, CountsView):
         return lambda rows: found.view.logged(table.take(rows))
+    if isinstance(found.view, TokensView):
+        return token_reader(found.view, table)
     return lambda rows: x_ng if len(rows) == len(x_ng) else x_ng[rows]
 
 

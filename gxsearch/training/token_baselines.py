@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, recall_score
@@ -23,20 +23,23 @@ from gxsearch.training.probes import NEIGHBORS, knn_accuracy
 
 COMPONENTS = 20
 """Principal components that the classical methods read."""
-_DENSE = 200_000_000
-"""Values that are made dense for PCA at most; more are left sparse."""
 
 
-def token_baselines(view: TokensView, table: Table, label: str | None, k: int, metric: str = "") -> dict[str, Scores]:
+def token_baselines(
+    view: TokensView, table: Table, label: str | None, k: int, metric: str = "", *, genes: bool = True
+) -> dict[str, Scores]:
     """Return the ``val/`` and ``test/`` measures of every classical method that applies, by name.
 
     Of hidden gene tokens (see `hidden_tokens.measured`): ``frequency`` of each gene; ``depth-aware``, given the row's
     total over all genes; ``true <label> frequency``, in the class that `label` tells, which the model is not given.
     Of phenotypes (see `judged`): ``majority class``, ``15-NN`` and ``logistic regression`` on 20 principal components
     of the training rows. ``pca-<k>``: with a label its accuracies, as of the model.
+
+    Args:
+        genes: hidden genes are measured too; a model that classifies finds none.
     """
     parts = [part for part in ("val", "test") if len(table.rows(part))]
-    found = _of_genes(view, table, label, parts)
+    found = _of_genes(view, table, label, parts) if genes else {}
     if view.dims.phenotypes:
         found |= _of_phenotypes(view, table, parts)
     if label is None:
@@ -142,19 +145,22 @@ def judged(view: TokensView, part: str, code_nf: np.ndarray, told: dict[str, Tol
 
 
 def components(view: TokensView, table: Table, k: int) -> np.ndarray:
-    """Return k principal components, of the training rows, of all rows (n, k).
-
-    Of counts that were not transformed they are those of log1p at the median total.
-    """
-    x_ng = view.values(table)
-    if table.facts.get("whole") and not table.facts.get("transform"):
-        total_n = np.maximum(row_totals(table), 1)
-        x_ng = sparse.diags(np.median(total_n[table.rows("train")]) / total_n).dot(x_ng).log1p().tocsr()
-    if x_ng.shape[0] * x_ng.shape[1] <= _DENSE:
-        x_ng = x_ng.toarray()
-    train = table.rows("train")
+    """Return k principal components, of the training rows, of all rows (n, k)."""
+    x_ng, train = reader(view, table)(np.arange(table.n_obs)), table.rows("train")
     fitted = PCA(min(k, len(train) - 1, x_ng.shape[1] - 1), random_state=0).fit(x_ng[train])
     return fitted.transform(x_ng).astype(np.float32)
+
+
+def reader(view: TokensView, table: Table) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what gives the dense values of rows (m, g) that classical methods read.
+
+    Of counts that were not transformed they are log1p at the median total.
+    """
+    if not table.facts.get("whole") or table.facts.get("transform"):
+        return lambda rows: view.values(table.take(rows)).toarray()
+    total_n = np.maximum(row_totals(table), 1)
+    scale_n = (np.median(total_n[table.rows("train")]) / total_n).astype(np.float32)
+    return lambda rows: np.log1p(view.values(table.take(rows)).toarray() * scale_n[rows, None])
 
 
 def _of_genes(view: TokensView, table: Table, label: str | None, parts: list[str]) -> dict[str, Scores]:

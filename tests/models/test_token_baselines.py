@@ -158,13 +158,6 @@ def test_components_of_counts_are_those_of_their_logarithms(view, table):
     np.testing.assert_allclose(np.abs(z_nk), np.abs(other_nk), rtol=1e-2, atol=1e-2)
 
 
-def test_components_of_many_values_are_taken_without_making_them_dense(view, table, monkeypatch):
-    dense_nk = token_baselines.components(view, table, 5)
-    monkeypatch.setattr(token_baselines, "_DENSE", 0)
-
-    np.testing.assert_allclose(np.abs(token_baselines.components(view, table, 5)), np.abs(dense_nk), atol=1e-2)
-
-
 def test_without_test_rows_a_model_has_no_scores(view, table):
     part_n = np.where(table.part_n == 2, 1, table.part_n).astype(np.int8)
     alone = dataclasses.replace(table, part_n=part_n)

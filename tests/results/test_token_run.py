@@ -13,7 +13,7 @@ from gxsearch import api
 from gxsearch.cli import cli
 from gxsearch.data.tokenizer import Tokenizer
 from gxsearch.errors import DataError, GxError, SpecError
-from gxsearch.results import leaderboard, phenotypes, predict
+from gxsearch.results import leaderboard, phenotypes, predict, report
 from gxsearch.results.embed import again
 from gxsearch.results.package import of_run
 from gxsearch.results.run_dir import RunDir
@@ -144,6 +144,15 @@ def test_the_report_shows_phenotypes_beside_baselines(run):
     assert "<h2>Phenotypes</h2>" in page and "logistic regression" in page and "taken for" in page
     assert "no donors were held out" not in page and phenotypes.split_warning({"spec": {"data": {}}})
     assert "the model was told `cell_type` in training" in page
+
+
+def test_a_static_report_draws_confusion_tables_too(run, tmp_path):
+    before = run.report.read_bytes()
+    page = report.write(run, static=True).read_text()
+    run.report.write_bytes(before)
+
+    assert page.count("<img alt=") >= 2 and "<script" not in page
+    assert 'alt="sex: of the test rows of each true category' in page
 
 
 def test_rare_categories_share_a_row_of_the_picture():
@@ -318,7 +327,8 @@ def test_a_pretrained_model_is_fine_tuned_to_classify(home, run):
     found, first = of_run(tuned), of_run(run)
     assert np.array_equal(found.genes, first.genes) and np.array_equal(found.view.levels, first.view.levels)
     assert {"test/accuracy_age_bin"} <= set(leaderboard.scores(tuned))
-    assert not [name for name in leaderboard.scores(tuned) if name.startswith("test/gene_")]
+    measured = [leaderboard.scores(tuned), *leaderboard.baselines(tuned)]
+    assert not [name for row in measured for name in row if "/gene_" in name]
     assert list(api.predict(tuned.path).chances) == ["age_bin"]
     with pytest.raises(DataError, match="draws no cells"):
         api.generate(tuned.path, n=2)
