@@ -32,13 +32,13 @@ data:
   view: {binning: quantile, n_bins: 3, phenotypes: [cell_type, sex]}
 objective: {metric: val/balanced_accuracy}
 space:
-  model: {size: xs, gene_mask_width: 0.85, phenotype_weight: 3.0}
+  model: {size: xs, gene_mask_width: 0.85}
   train: {lr: {value: 3e-3}, batch_size: 16}
-budget: {trials: 1, epochs: 30}
+budget: {trials: 1, epochs: 40}
 """
 
 
-def cells(n: int = 300, seed: int = 0) -> anndata.AnnData:
+def cells(n: int = 400, seed: int = 0) -> anndata.AnnData:
     """Draw cells of three types, whose five genes are on, and of donors, whose sex turns on three."""
     draw = np.random.default_rng(seed)
     donor_n, type_n, gene_g = draw.integers(20, size=n), draw.integers(3, size=n), np.arange(24)
@@ -93,11 +93,11 @@ def call(*argv: object) -> str:
 def test_embeddings_hold_predictions_and_vectors_of_genes(run):
     written = anndata.read_h5ad(run.embeddings)
 
-    assert written.obsm["X_transformer"].shape == (300, 64) and written.obsm["X_pca"].shape[0] == 300
+    assert written.obsm["X_transformer"].shape == (400, 64) and written.obsm["X_pca"].shape[0] == 400
     for name, classes in (("cell_type", 3), ("sex", 2)):
         chance_nc = written.obsm[f"transformer_{name}_probabilities"]
         named = np.asarray(written.uns[f"transformer_{name}_classes"])[chance_nc.argmax(1)]
-        assert chance_nc.shape == (300, classes) and np.allclose(chance_nc.sum(1), 1, atol=1e-5)
+        assert chance_nc.shape == (400, classes) and np.allclose(chance_nc.sum(1), 1, atol=1e-5)
         assert (named == written.obs[f"transformer_{name}"].astype(str)).all()
     assert (written.obs["transformer_cell_type"].astype(str) == written.obs["cell_type"].astype(str)).mean() > 0.7
     assert written.varm["transformer"].shape == written.varm["transformer_contextual"].shape == (20, 64)
@@ -120,7 +120,7 @@ def test_hidden_genes_are_measured_as_the_training_loop_measures_them(run):
     table.part_n[:] = as_test  # validation rows in place of test rows
     tokens = hidden_tokens.judged(found.view, table, "test")
 
-    scores = token_scores(found.model, found.view, table, None, np.zeros((300, 2)))
+    scores = token_scores(found.model, found.view, table, None, np.zeros((400, 2)))
 
     told = leaderboard.at_best(leaderboard.best(run))
     assert scores["test/gene_nll"] == pytest.approx(told["val/gene_nll"], rel=1e-4)
