@@ -48,7 +48,7 @@ class Transformer(GeneModel):
     told_by = "phenotypes"
     reference = "Transformerics (Polygene, PerturbGene); Devlin et al. 2018; MaskGIT: Chang et al. 2022"
     demo = {
-        "path": "sim_phenotypes?n=240&g=60",
+        "path": "sim_phenotypes?n=400&g=100",
         "label": "cell_type",
         "transform": ["normalize", "log1p"],
         "view": {"phenotypes": ["cell_type", "sex"]},

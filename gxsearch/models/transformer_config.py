@@ -30,15 +30,17 @@ class TransformerConfig(Config):
     size: Size = knob("xs", doc="width x layers: xs 64x2, s 128x4, m 256x6, b 768x12 (the originals'), large 1024x24")
     ffn_mult: int = knob(4, doc="units of the feed-forward layers, as a multiple of the width", low=1, high=8)
     dropout: float = knob(0.0, doc="share of what each part adds that is dropped in training", low=0.0, below=1.0)
-    attention_dropout: float = knob(0.0, doc="share of attention dropped in training (slow on a CPU)", low=0, below=1)
+    attention_dropout: float = knob(0.0, doc="share of tokens that a head does not see in training", low=0.0, below=1.0)
     gene_mask: float = knob(0.15, doc="least share of a row's gene tokens hidden in training", low=0.0, high=1.0)
-    gene_mask_width: float = knob(0.0, doc="how much larger that share may be; drawn for each row", low=0.0, high=1.0)
+    gene_mask_width: float = knob(0.85, doc="how much larger that share may be; drawn for each row", low=0.0, high=1.0)
     mask_random: float = knob(0.0, doc="share of hidden gene tokens that show any bin in place of MASK", low=0, high=1)
     mask_keep: float = knob(0.0, doc="share of hidden gene tokens that show their own bin", low=0.0, high=1.0)
     phenotype_mask: float = knob(0.5, doc="share of phenotypes hidden in training", low=0.0, high=1.0)
     phenotype_drop: float = knob(0.1, doc="share of phenotypes shown as not specified in training", low=0.0, below=1.0)
-    crop: int = knob(0, doc="gene tokens that a training step reads, drawn anew for each; 0 reads all", low=0)
-    crop_share: float = knob(1.0, doc="share of the training that is cropped; its rest reads all", low=0, high=1)
+    crop: int = knob(
+        128, doc="gene tokens that a training step reads, drawn anew for each: fast on a CPU; 0 reads all", low=0
+    )
+    crop_share: float = knob(0.7, doc="share of the training that is cropped; its rest reads all", low=0, high=1)
     loss: BinLoss = knob("ce", doc="of bins: cross-entropy, or near bins nearly right (gauss); two bins: Bernoulli")
     gauss_sigma: float = knob(0.5, doc="spread over neighboring bins, in bins (loss: gauss)", above=0.0, high=100.0)
     smoothing: float = knob(
@@ -68,8 +70,8 @@ class TransformerConfig(Config):
 class TransformerTrain(TrainConfig):
     """AdamW with a warm-up, the rate falling by a cosine."""
 
-    lr: float = knob(1e-3, doc="learning rate of AdamW", above=0.0, high=10.0)
-    batch_size: int = knob(64, doc="rows per step, over all workers", low=1)
+    lr: float = knob(3e-3, doc="learning rate of AdamW; 3e-3 suits xs, 1e-4 suits b", above=0.0, high=10.0)
+    batch_size: int = knob(32, doc="rows per step, over all workers", low=1)
     weight_decay: float = knob(0.01, doc="decoupled decay of matrices; none of tables, norms and biases", low=0.0)
     grad_clip: float = knob(1.0, doc="largest norm of the gradient; 0 does not clip", low=0.0)
     schedule: Schedule = knob("cosine", doc="learning rate over the training")

@@ -61,8 +61,7 @@ class GeneHead(nn.Module):
         super().__init__()
         self.outputs = 1 if n_bins == 2 else n_bins
         self.dense, self.norm = head(width, width), nn.LayerNorm(width)
-        self.towards = nn.Linear(width, self.outputs * width, bias=False)
-        nn.init.normal_(self.towards.weight, std=0.02)
+        self.towards = head(width, self.outputs * width, bias=False)
         self.bias = nn.Parameter(torch.zeros(n_genes, self.outputs))
 
     def forward(self, h_md: Tensor, gene_m: Tensor, gene_gd: Tensor) -> Tensor:

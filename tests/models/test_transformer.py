@@ -191,7 +191,7 @@ def test_bf16_trains_weights_that_stay_fp32():
 
     assert all(p.dtype == torch.float32 for p in model.parameters())
     assert metrics["train/loss"] != exact["train/loss"]
-    assert metrics["train/loss"] == pytest.approx(exact["train/loss"], rel=0.05)
+    assert metrics["train/loss"] == pytest.approx(exact["train/loss"], rel=0.2)
 
 
 def test_cells_are_drawn_with_their_phenotypes_and_repeat_with_their_generator():
