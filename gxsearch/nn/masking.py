@@ -35,11 +35,11 @@ def there(batch: Batch) -> Tensor:
 
 
 def hide(batch: Batch, low: float, width: float) -> Tensor:
-    """Return which tokens (n, l) are to be found, bool: of each row a share drawn from [low, low + width].
+    """Return which tokens (n, l) are to be found, bool: of each row a share drawn from [low, low + width], 1 at most.
 
     Tokens that the batch hides already are among them; padding is not.
     """
-    share_n1 = low + width * torch.rand(len(batch.x), 1, device=batch.x.device)
+    share_n1 = low + min(width, 1.0 - low) * torch.rand(len(batch.x), 1, device=batch.x.device)
     asked_nl = torch.rand(batch.x.shape, device=batch.x.device) < share_n1
     if batch.hidden is not None:
         asked_nl = asked_nl | batch.hidden
