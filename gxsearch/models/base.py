@@ -168,6 +168,12 @@ class GeneModel(nn.Module, ABC):
         """Return why these settings cannot work on data of these sizes, ``what; fix``, or None; a documented hook."""
         return None
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether the loss of a batch is the sum of its parts', so that one too large for the memory may be cut; a
+        documented hook for losses that compare rows, or read their neighbors."""
+        return True
+
     def adopt(self, train: TrainConfig) -> None:
         """Take note of how training will run; a documented hook for settings of how things are computed, not what."""
 

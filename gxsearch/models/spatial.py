@@ -87,6 +87,11 @@ class Spatial(GeneModel):
         self.log_theta_g = nn.Parameter(torch.zeros(dims.n_genes))
         self.classifier = nn.Linear(config.dim, dims.n_classes) if dims.n_classes else None
 
+    @property
+    def adds_up(self) -> bool:
+        """Not at all: spots read their neighbors."""
+        return False
+
     def forward(self, batch: Batch, progress: float) -> Losses:
         """Return the negative log-likelihood per entry of hidden spots, in nats, and what told classes cost.
 

@@ -225,6 +225,11 @@ class VAE(GeneModel):
             return "contrast: pair needs mixtures and their parts; set data.view.group to an obs column (donor)"
         return None
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether rows are not compared with one another."""
+        return self.contrast is None
+
     def _masked(self, x_ng: Tensor, progress: float) -> Tensor:
         """Return x with values hidden; the share is drawn for each row."""
         config = self.config

@@ -1,4 +1,4 @@
-"""Draw: what a trial is told to train, from the settings that were drawn."""
+"""Draw: what a trial is told to train, from the settings that were drawn; and the state it ends in by an error."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from gxsearch.errors import TrialError
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.search.referee import Standing
 from gxsearch.search.spec import Spec
@@ -32,3 +33,9 @@ def draw_config(spec: Spec, run: RunDir, trial: Standing) -> dict[str, Any]:
             json.dumps({"trial": trial.number, "params": trial.params, **asdict(job)}, indent=1).encode(),
         )
     return {"trial": trial.number, "job": asdict(job), "folder": str(folder)}
+
+
+def ending(error: TrialError) -> tuple[str, str]:
+    """Return the state that a hopeless draw ends in, and why: diverged, or failed where it does not fit."""
+    (fault, *_) = error.faults
+    return ("diverged" if fault.code == "E701" else "failed"), fault.what

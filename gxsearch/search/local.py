@@ -11,7 +11,7 @@ from gxsearch.data.table import Table
 from gxsearch.errors import TrialError
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.search.disk import is_full, told_when_full
-from gxsearch.search.draw import draw_config
+from gxsearch.search.draw import draw_config, ending
 from gxsearch.search.referee import Referee, Standing
 from gxsearch.search.sections import Stop
 from gxsearch.search.space import Space
@@ -62,7 +62,7 @@ def train_one(
             if referee.over(trial.number):
                 break
     except TrialError as error:
-        referee.ended(trial.number, "diverged", error.faults[0].what)
+        referee.ended(trial.number, *ending(error))
     except Exception as error:  # noqa: BLE001 - as in trial.py: a trial's fault must not end the search
         if is_full(error):
             raise

@@ -17,7 +17,7 @@ from ray.train.torch import TorchTrainer
 from gxsearch.data.table import Table
 from gxsearch.errors import TrialError
 from gxsearch.results.run_dir import RunDir
-from gxsearch.search.draw import draw_config
+from gxsearch.search.draw import draw_config, ending
 from gxsearch.search.launch import connected
 from gxsearch.search.rank import Place, train_rank
 from gxsearch.search.referee import Referee
@@ -42,8 +42,7 @@ def search_under_trainer(
                     referee.result(trial.number, metrics)
                     tick()
             except TrialError as error:
-                state = "diverged" if error.faults[0].code == "E701" else "failed"
-                referee.ended(trial.number, state, error.faults[0].what)
+                referee.ended(trial.number, *ending(error))
 
 
 def refit(config: dict[str, Any], shared: Any, place: Place, name: str) -> Iterator[dict[str, float]]:
@@ -54,7 +53,8 @@ def refit(config: dict[str, Any], shared: Any, place: Place, name: str) -> Itera
         place: CPUs and GPUs of a worker, and the number of workers.
 
     Raises:
-        TrialError: E701 when a loss is not finite, E702 when the training failed more often than it is tried again.
+        TrialError: E701 when a loss is not finite, E703 when a batch does not fit, E702 when the training failed more
+            often than it is tried again.
     """
     history = Path(config["folder"]) / "history.ndjson"
     scratch = tempfile.mkdtemp(prefix="gxsearch-")  # Train's own state, which nothing of ours reads
@@ -64,8 +64,8 @@ def refit(config: dict[str, Any], shared: Any, place: Place, name: str) -> Itera
     thread.start()
     try:
         for line in _follow(history, thread):
-            if "diverged" in line:
-                raise TrialError.one("E701", name, line["diverged"])
+            if "ended" in line:
+                raise TrialError.one(*line["ended"])
             yield line
     finally:
         thread.join()
@@ -124,7 +124,7 @@ def _train_rank(given: dict[str, Any]) -> None:
         train_rank(Job(**config["job"]), bench, place, Path(config["folder"]), write)
     except TrialError as error:  # the same on every rank; Train would only try it again
         if ray.train.get_context().get_world_rank() == 0:
-            write({"diverged": error.faults[0].what})
+            write({"ended": [error.faults[0].code, given["config"]["folder"], error.faults[0].what]})
 
 
 def _place(spec: Spec) -> Place:

@@ -17,6 +17,7 @@ from gxsearch.data.table import Table
 from gxsearch.errors import TrialError
 from gxsearch.results.run_dir import write_atomic
 from gxsearch.search.disk import is_full
+from gxsearch.search.draw import ending
 from gxsearch.search.rank import Place, Stepper, train_here
 from gxsearch.search.watchdog import Watchdog
 from gxsearch.training.session import Bench, Job
@@ -54,7 +55,7 @@ class GxTrial(tune.Trainable):
             self._watchdog.begin()
             metrics = self._stepper.next(lambda: self._watchdog.look(self._bench.pulse))
         except TrialError as error:
-            return self._ended("diverged", error.faults[0].what)
+            return self._ended(*ending(error))
         except ray.exceptions.RayError:
             raise  # a lost rank: Tune starts the trial again
         except Exception as error:  # noqa: BLE001 - the one place: a trial's fault must not end the search

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -98,10 +99,19 @@ def _put(path: Path, data: bytes | dict[str, Tensor]) -> str:
         path.write_bytes(data)
     else:
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in data.items()}
-        save_file(tensors, path, metadata={"format": "pt"})
+        try:
+            save_file(tensors, path, metadata={"format": "pt"})
+        except SafetensorError as error:
+            raise _of_system(error, path) from error
     with open(path, "rb") as file:
         os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _of_system(error: SafetensorError, path: Path) -> Exception:
+    """Return the system's error, such as that of a full disk, of which safetensors keeps no more than the words."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1])), str(path)) if number else error
 
 
 def _flatten(optimizer: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import nn
 
+from gxsearch.data.batch import Batch
 from gxsearch.data.view import Examples
 from gxsearch.errors import TrialError
-from gxsearch.models.base import GeneModel, Measures, Precision, TrainConfig
+from gxsearch.models.base import GeneModel, Losses, Measures, Precision, TrainConfig
 from gxsearch.nn.schedules import rate
 from gxsearch.training.checkpoint import State
+from gxsearch.training.memory import Parts, joined, loss_of
 from gxsearch.training.runtime import Runtime
 from gxsearch.training.sums import Metrics, Sums
 
@@ -46,7 +51,7 @@ def epochs(
         model.load_state_dict(resume.model)
     module = runtime.prepare(model)
     optimizer = torch.optim.Adam(model.parameter_groups(config), lr=config.lr, fused=True)
-    rates = [group["lr"] for group in optimizer.param_groups]
+    rates, cut = [group["lr"] for group in optimizer.param_groups], Parts(model, runtime.world_size)
     if resume is not None:
         optimizer.load_state_dict(resume.optimizer)
     done = resume.record["epoch"] if resume is not None else 0
@@ -54,9 +59,10 @@ def epochs(
         begun = time.perf_counter()
         torch.manual_seed(derive(seed, "noise", epoch, runtime.rank))
         now = [rate * factor() for rate in rates]
-        metrics = _train(runtime, module, optimizer, examples, config, now, epoch, length, seed)
+        metrics = _train(runtime, module, optimizer, examples, config, cut, now, (epoch, length, seed))
         trained = time.perf_counter()
-        metrics |= _validate(runtime, model, examples, config.precision)
+        metrics |= _validate(runtime, model, examples, config.precision, cut)
+        metrics |= {"data/parts": float(cut.number)} if cut.number > 1 else {}
         metrics |= {"epoch": epoch, "lr": optimizer.param_groups[0]["lr"]}
         metrics |= {f"model/{k}": v for k, v in model.measures().items()} if isinstance(model, Measures) else {}
         metrics["time/epoch_s"] = time.perf_counter() - begun
@@ -77,40 +83,64 @@ def _train(
     optimizer: torch.optim.Optimizer,
     examples: Examples,
     config: TrainConfig,
+    cut: Parts,
     rates: list[float],
-    epoch: int,
-    length: int,
-    seed: int,
+    when: tuple[int, int, int],
 ) -> Metrics:
     module.train()
+    epoch, length, seed = when
     generator = torch.Generator().manual_seed(derive(seed, "batches", epoch))
     batches = examples.train(config.batch_size, generator, rank=runtime.rank, world_size=runtime.world_size)
-    sums = Sums()
-    steps = examples.steps(config.batch_size)
-    for step, batch in enumerate(batches):
-        progress = (epoch - 1 + step / steps) / length
-        first, last, together = _place(step, steps, config.accumulate)
+    sums, steps = Sums(), examples.steps(config.batch_size)
+    backward = Backward(runtime.device, module, config.precision, cut)
+    clear = lambda: optimizer.zero_grad(set_to_none=True)  # noqa: E731
+    for number, together in enumerate(_batched(batches, config.accumulate)):
+        first = number * config.accumulate
+        progress = [(epoch - 1 + (first + i) / steps) / length for i in range(len(together))]
+        clear()
+        found = cut.fitting(partial(backward, together, progress), undo=clear)
+        if config.grad_clip:
+            nn.utils.clip_grad_norm_(module.parameters(), config.grad_clip)
         for group, full in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = full * rate(config.schedule, progress, config.warmup)
-        if first:
-            optimizer.zero_grad(set_to_none=True)
-        with nullcontext() if last or not hasattr(module, "no_sync") else module.no_sync():
-            with precise(runtime.device, config.precision):
-                losses = module(batch, progress)
-            (losses.total / together if together > 1 else losses.total).backward()
-        if last:
-            if config.grad_clip:
-                nn.utils.clip_grad_norm_(module.parameters(), config.grad_clip)
-            optimizer.step()
-        sums.add(losses, batch.total)
+            group["lr"] = full * rate(config.schedule, progress[-1], config.warmup)
+        optimizer.step()
+        for losses, batch in zip(found, together, strict=True):
+            sums.add(losses, batch.total)
     return sums.metrics("train", runtime)
 
 
-def _place(step: int, steps: int, accumulate: int) -> tuple[bool, bool, int]:
-    """Return whether a batch is the first and the last of those of one optimizer step, and how many these are."""
-    begin = step - step % accumulate
-    together = min(accumulate, steps - begin)
-    return step == begin, step == begin + together - 1, together
+def _batched(batches: Iterable[Batch], n: int) -> Iterator[list[Batch]]:
+    """Yield the batches whose gradients one step of the optimizer takes."""
+    batches = iter(batches)
+    while together := list(islice(batches, n)):
+        yield together
+
+
+@dataclass(frozen=True)
+class Backward:
+    """Works on the batches of one optimizer step, in the parts that fit; leaves the mean of their gradients."""
+
+    device: torch.device
+    module: nn.Module
+    precision: Precision
+    cut: Parts
+
+    def __call__(self, together: list[Batch], progress: list[float]) -> list[Losses]:
+        """Return the losses of the batches."""
+        found = []
+        for i, batch in enumerate(together):
+            pieces = self.cut.of(batch)
+            synced = i == len(together) - 1 or not hasattr(self.module, "no_sync")
+            with nullcontext() if synced else self.module.no_sync():
+                found.append(joined([self._piece(piece, batch, progress[i], len(together)) for piece in pieces]))
+        return found
+
+    def _piece(self, piece: Batch, batch: Batch, progress: float, n: int) -> Losses:
+        with precise(self.device, self.precision):
+            losses = self.module(piece, progress)
+        loss = losses.total if piece is batch else loss_of(losses, piece, len(batch.x))
+        (loss / n if n > 1 else loss).backward()
+        return losses
 
 
 def precise(device: torch.device, precision: Precision) -> AbstractContextManager:
@@ -125,7 +155,7 @@ def precise(device: torch.device, precision: Precision) -> AbstractContextManage
 
 
 @torch.no_grad()
-def _validate(runtime: Runtime, model: GeneModel, examples: Examples, precision: Precision) -> Metrics:
+def _validate(runtime: Runtime, model: GeneModel, examples: Examples, precision: Precision, cut: Parts) -> Metrics:
     """Measure held-out examples at progress 1, with the same noise in every epoch and trial.
 
     All workers take the first one's measures: where theirs differ by rounding or by running means, they could not
@@ -137,8 +167,8 @@ def _validate(runtime: Runtime, model: GeneModel, examples: Examples, precision:
         sums = Sums(thorough=True)
         for batch in examples.validation():
             with precise(runtime.device, precision):
-                losses = model(batch, 1.0)
-            sums.add(losses, batch.total)
+                found = cut.fitting(lambda batch=batch: [model(part, 1.0) for part in cut.of(batch)])
+            sums.add(joined(found), batch.total)
     return sums.metrics("val", runtime, of_first=True)
 
 
