@@ -193,7 +193,7 @@ def test_pseudobulks_are_made_of_cells_and_searched(home, capsys):
     status, _, err = call(capsys, *asked, "--cell-type", "celltype")
     assert status == 4 and err.startswith("error[E454] bulk.h5ad: this file exists already")
     status, _, err = call(capsys, *asked, "--cell-type", "celltype", "--force")
-    assert status == 4 and err.startswith("error[E421]: --cell-type:") and "did you mean 'cell_type'" in err
+    assert status == 4 and err.startswith("error[E421] pseudobulk: --cell-type:") and "did you mean 'cell_type'" in err
 
 
 def test_reading_a_folder_that_is_no_run_is_an_error_of_its_own(home, capsys):
@@ -241,7 +241,10 @@ def test_an_existing_folder_is_told_before_anything_is_read(home, capsys):
     (home / "cells.h5ad").unlink()
 
     status, _, err = call(capsys, "tune", "fe.yaml", "--name", "one")
+    assert status == 6 and err.startswith("error[E603]") and "no search is in it" in err
 
+    (home / "runs" / "one" / "run.json").write_text("{}")
+    status, _, err = call(capsys, "tune", "fe.yaml", "--name", "one")
     assert status == 6 and err.startswith("error[E603]") and "gxsearch resume runs/one" in err
 
 

@@ -75,7 +75,7 @@ def pseudobulk(adata: AnnData, config: Mixing, source: str) -> tuple[AnnData, li
         DataError: all faults at once: E410-E414, E416, E417, E421, E422 as for any data set, E460 fewer than two
             donors, E461 fewer than two with enough cells.
     """
-    found = Findings(source, source)
+    found = Findings("pseudobulk", source)
     x_ng = _checked(adata, config, found)
     found.stop_if_faulty()
     profiles = _profiles(adata.obs, config, found)
