@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 import math
-import signal
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from gxsearch.after import ablate, embed, embedded_path, generate, genes, open_model, predict
-from gxsearch.errors import RunError, RunFailed
-from gxsearch.results.run_dir import RunDir, refuse_existing
+from gxsearch.errors import GxError, RunFailed
+from gxsearch.results.run_dir import RunDir, fresh_name, refuse_existing
 from gxsearch.search.spec import Spec, load
+from gxsearch.search.stopped import Interrupted, lost, told
 
 __all__ = ["ablate", "check", "embed", "embedded_path", "generate", "genes", "load_spec", "open_model"]
 __all__ += ["predict", "pseudobulk", "resume", "train", "tune"]
 LOCAL = "local"
-_AGAIN = 75
-"""What batch systems take for: start this again (EX_TEMPFAIL of sysexits.h)."""
-
-
-class Interrupted(RunError):
-    """A signal stopped the search; everything that was trained is kept, and `resume` goes on.
-
-    The exit code is 128 + the signal; for SIGUSR1, by which batch systems warn before they take a machine away, 75:
-    to be started again.
-    """
-
-    def __init__(self, run: RunDir, signal_number: int):
-        what = f"stopped; {len(list(run.path.glob('trials/*')))} trials are kept in {run.path}"
-        super().__init__([*RunError.one("E690", "", what, f"go on with: gxsearch resume {run.path}").faults])
-        self.signal, self.exit_code = signal_number, _AGAIN if signal_number == signal.SIGUSR1 else 128 + signal_number
 
 
 def load_spec(path: str | Path, *sets: str) -> Spec:
@@ -90,7 +74,7 @@ def tune(
         from gxsearch.search.stages import first_spec
 
         first_spec(spec)  # says what is wrong with its file
-    folder = Path(out) / (name or f"{spec.name}-{datetime.now():%m%d-%H%M%S}")
+    folder = Path(out) / (name or fresh_name(spec.name))
     refuse_existing(folder)  # before Ray is started: it is quick to tell
     if address == LOCAL:
         slots(spec.resources, *local_resources())  # before the data are read: it is quick to tell
@@ -98,11 +82,12 @@ def tune(
     dims(spec, table)  # says whether the data suit the model
     from gxsearch.search.opening import begin  # imports Ray: only once nothing speaks against it
 
-    with connected(address, spec.resources) as fit, begin(spec, table, fit, folder) as opened:
-        say(f"{folder}   {fit} trials at once   {spec.data.path}: {table.n_obs} x {table.n_vars}")
-        _first(opened, lambda stage: _search(stage, quiet), say)
-        _search(opened, quiet)
-    return _concluded(opened.run, opened.table, say)
+    with told(folder):
+        with connected(address, spec.resources) as fit, begin(spec, table, fit, folder) as opened:
+            say(f"{folder}   {fit} trials at once   {spec.data.path}: {table.n_obs} x {table.n_vars}")
+            _first(opened, lambda stage: _search(stage, quiet), say)
+            _search(opened, quiet)
+        return _concluded(opened.run, opened.table, say)
 
 
 def resume(
@@ -123,17 +108,18 @@ def resume(
     from gxsearch.search.launch import connected
     from gxsearch.search.opening import reopen
 
-    with reopen(RunDir.open(run), budget or {}) as opened:
-        if opened.referee.done:
-            _first(opened, lambda stage: _search(stage, quiet), say)
-            opened.close("done")
-        else:
-            # how many trials run at once was settled when the search began; fewer CPUs make it slower, not different
-            resources = opened.spec.resources.model_copy(update={"concurrent": "auto"})
-            with connected(address, resources):
+    with told(Path(run)):
+        with reopen(RunDir.open(run), budget or {}) as opened:
+            if opened.referee.done:
                 _first(opened, lambda stage: _search(stage, quiet), say)
-                _search(opened, quiet)
-    return _concluded(opened.run, opened.table, say)
+                opened.close("done")
+            else:
+                # how many run at once was settled when the search began; fewer CPUs make it slower, not different
+                resources = opened.spec.resources.model_copy(update={"concurrent": "auto"})
+                with connected(address, resources):
+                    _first(opened, lambda stage: _search(stage, quiet), say)
+                    _search(opened, quiet)
+        return _concluded(opened.run, opened.table, say)
 
 
 def train(
@@ -159,7 +145,7 @@ def train(
 
     spec = single(spec, trial, workers)
     table = read_table(spec)
-    folder = Path(out) / (name or f"{spec.name}-train-{datetime.now():%m%d-%H%M%S}")
+    folder = Path(out) / (name or fresh_name(f"{spec.name}-train"))
 
     def run_here(opened: Any) -> None:
         with Progress(opened.referee, Deadline(None), quiet=quiet) as progress:
@@ -171,11 +157,12 @@ def train(
                 search_under_trainer(opened.spec, opened.run, opened.table, opened.referee, progress.tick)
         opened.close("done")
 
-    with begin(spec, table, 1, folder) as opened:
-        say(f"{folder}   {spec.data.path}: {table.n_obs} x {table.n_vars}")
-        _first(opened, run_here, say, lambda first: single(first, None, 1))
-        run_here(opened)
-    return _concluded(opened.run, opened.table, say)
+    with told(folder):
+        with begin(spec, table, 1, folder) as opened:
+            say(f"{folder}   {spec.data.path}: {table.n_obs} x {table.n_vars}")
+            _first(opened, run_here, say, lambda first: single(first, None, 1))
+            run_here(opened)
+        return _concluded(opened.run, opened.table, say)
 
 
 def pseudobulk(
@@ -238,10 +225,11 @@ def _first(
 def _search(opened: Any, quiet: bool) -> None:
     from gxsearch.console import Progress
     from gxsearch.search.deadline import Deadline
+    from gxsearch.search.lifeline import Lifeline
     from gxsearch.search.tuner import search
 
     deadline = Deadline(opened.spec.budget.time_s, opened.spent_s)
-    with Progress(opened.referee, deadline, quiet=quiet) as progress:
+    with Progress(opened.referee, deadline, quiet=quiet) as progress, Lifeline(lambda number: _lost(opened, number)):
         stopped_by = search(
             opened.spec,
             opened.run,
@@ -254,6 +242,11 @@ def _search(opened: Any, quiet: bool) -> None:
     opened.close("interrupted" if stopped_by is not None else "done")
     if stopped_by is not None:
         raise Interrupted(opened.run, stopped_by)
+
+
+def _lost(opened: Any, signal_number: int | None) -> GxError:
+    opened.close("failed" if signal_number is None else "interrupted")
+    return lost(opened.run, signal_number)
 
 
 def _concluded(run: RunDir, table: Any, say: Callable[[str], None]) -> RunDir:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from gxsearch import __version__
-from gxsearch.errors import GxError, SpecError
+from gxsearch.errors import AGAIN, GxError, SpecError
 from gxsearch.finished import ablate, genes, grid, predict
 from gxsearch.verbs import Verbs, data, generate
 
@@ -196,6 +197,7 @@ cli.add_command(data)
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; a fault of the user's is one line and an exit code, not a traceback."""
     args = list(sys.argv[1:] if argv is None else argv)
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGUSR1)}
     try:
         cli(args=args, standalone_mode=False)
     except GxError as error:
@@ -206,15 +208,30 @@ def main(argv: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except click.Abort:
-        sys.exit(130)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except (click.Abort, KeyboardInterrupt) as stop:
+        _say("stopped")
+        number = getattr(stop.__cause__ or stop, "signal", signal.SIGINT)  # click wraps it
+        sys.exit(AGAIN if number == signal.SIGUSR1 else 128 + number)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Stop(KeyboardInterrupt):
+    """What a signal other than that of Ctrl-C raises."""
+
+    def __init__(self, number: int):
+        super().__init__()
+        self.signal = number
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise _Stop(number)
 
 
 def _show(error: GxError) -> None:
     if error.faults[0].code == "E690":  # a signal is no error
-        _say("\n".join(f"{fault.what}\n{fault.fix}" for fault in error.faults))
+        _say(str(error))
         return
     for fault in error.faults:
         click.echo(str(fault), err=True)

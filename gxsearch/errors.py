@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+AGAIN = 75
+"""The exit code that batch systems take for: start this again (EX_TEMPFAIL of sysexits.h)."""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -80,7 +83,7 @@ class UnsafeError(GxError):
 
 
 class TrialError(GxError):
-    """This draw is hopeless (its loss is not finite, it does not fit); the search goes on."""
+    """This draw is hopeless: its loss is not finite (E701), or it does not fit (E703); the search goes on."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

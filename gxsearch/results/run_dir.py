@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +96,14 @@ def refuse_existing(folder: Path) -> None:
         RunError: when the folder exists.
     """
     if folder.exists():
-        hint = f"gxsearch resume {folder}, or another --name"
+        begun = RunDir(folder).run.is_file()
+        hint = f"gxsearch resume {folder}, or another --name" if begun else "give another --name: no search is in it"
         raise RunError.one("E603", str(folder), "this folder exists already", hint)
+
+
+def fresh_name(stem: str) -> str:
+    """Return a name for a run that nobody chose one for; searches that begin in one second get different ones."""
+    return f"{stem}-{datetime.now():%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def write_atomic(path: Path, data: bytes) -> None:

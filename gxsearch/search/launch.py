@@ -6,7 +6,9 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,6 +94,7 @@ def connected(address: str, resources: Resources, *, cpus: int | None = None) ->
     for name in ("ray", "ray.tune", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.ERROR)
     scratch = _scratch() if address == LOCAL else None
+    heeded = signal.getsignal(signal.SIGTERM)
     try:
         if address == LOCAL:
             here = {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False, "_temp_dir": str(scratch)}
@@ -101,6 +104,8 @@ def connected(address: str, resources: Resources, *, cpus: int | None = None) ->
             ray.init(address=address, runtime_env={"env_vars": WORKER_ENV}, **_SILENT)
             have = ray.cluster_resources()
             fit = slots(resources, have.get("CPU", 0), have.get("GPU", 0))
+        if heeded is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, heeded)  # Ray puts one of its own there, which exits at once
         yield fit
     except ConnectionError as error:
         hint = "is it running, and is its token in RAY_AUTH_TOKEN or ~/.ray/auth_token?"

@@ -58,7 +58,7 @@ class Opened:
 
     def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         if not self.lock.closed:  # an error left it open; who tries again in this process must not be locked out
-            self.close("interrupted" if kind is KeyboardInterrupt else "failed")
+            self.close("interrupted" if kind is not None and issubclass(kind, KeyboardInterrupt) else "failed")
 
     def close(self, state: str, reason: str = "") -> None:
         """Write how this start of the search ended, where there is room to, and let go of the folder."""
@@ -85,6 +85,9 @@ def begin(spec: Spec, table: Table, slots: int, folder: Path) -> Opened:
     check_room(folder, checkpoint_bytes(spec, sizes), slots)
     try:
         run.path.mkdir(parents=True)
+    except FileExistsError:
+        refuse_existing(folder)  # another process was quicker
+        raise
     except OSError as error:
         raise RunError.one("E607", str(folder), f"the run folder cannot be made ({error.strerror})") from None
     lock = _lock(run)
@@ -119,6 +122,7 @@ def reopen(run: RunDir, budget: dict[str, Any]) -> Opened:
             what = f"the data are not those that the search was begun with ({spec.data.path})"
             raise RunError.one("E604", str(run.path), what, "put the old data back, or begin a new search")
         _set_aside(run.journal)
+        _drop_halves(run)
         referee = Referee(spec, run, facts["slots"], cost(spec, dims(spec, table)))
         replay(referee, past)
         _drop_ahead(referee)
@@ -231,6 +235,14 @@ def _drop_ahead(referee: Referee) -> None:
         for path in referee.run.checkpoints(trial.number).glob("[0-9]*"):
             if int(path.name) > told + 1:
                 shutil.rmtree(path)
+
+
+def _drop_halves(run: RunDir) -> None:
+    """Delete what a process that was killed had half written; nobody else writes there, for the folder is locked."""
+    for path in run.path.glob("trials/*/checkpoints/.*.*"):
+        shutil.rmtree(path)
+    for path in run.path.glob("trials/*/.*.tmp"):
+        path.unlink()
 
 
 def _spent(past: list[dict[str, Any]]) -> float:

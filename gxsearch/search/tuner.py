@@ -75,6 +75,9 @@ def search(
                 trial_dirname_creator=lambda trial: trial.trial_id,
                 verbose=0,
             )
+        except KeyboardInterrupt:
+            if not caught:
+                raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     if room.full and not referee.done:

@@ -97,7 +97,7 @@ def test_a_run_that_was_stopped_in_its_first_search_goes_on_with_it(spec, tmp_pa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(api, "_concluded", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RunError, match="stopped; .*go on with: gxsearch resume"):
         api.train(spec, out=tmp_path, name="run", quiet=True)
     run = RunDir.open(tmp_path / "run")
     assert not trials(run.ledger) and len(trials(RunDir(run.first).ledger)) == 1

@@ -1,0 +1,48 @@
+"""A folder to work in, and the command line in it: in this process, or as a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from shell import PACE, TOY, Command
+
+from gxsearch.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """The working folder, with the toy's spec in it, and one whose epochs take a while."""
+    (tmp_path / "toy.yaml").write_text(TOY)
+    (tmp_path / "slow.yaml").write_text(TOY.replace("{int: [1, 6]}", f"{{int: [1, 6]}}, sleep: {PACE}"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def start(folder) -> Iterator[Callable[..., Command]]:
+    """Return a function that starts `gxsearch` in the working folder; what is left of it is ended after the test."""
+    started: list[Command] = []
+
+    def begin(*argv: str, **environment: str) -> Command:
+        started.append(Command(folder, *argv, **environment))
+        return started[-1]
+
+    yield begin
+    for command in started:
+        command.stop()
+
+
+@pytest.fixture
+def call(folder, capsys) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs `gxsearch` in this process: its exit code, standard output and standard error."""
+
+    def run(*argv: str) -> tuple[int, str, str]:
+        try:
+            main(argv)
+        except SystemExit as stop:
+            return (stop.code, *capsys.readouterr())
+        return (0, *capsys.readouterr())
+
+    return run
