@@ -4,9 +4,10 @@
     loss = -log p(x | z, c) + beta KL( N(mu, S) || N(0, 1) ) + alpha CE(y, C(mu)) + lambda KL(p(c) || A(mu))
 
 per cell, with l the cell's total over all genes of the file, s the median of l, c covariates (batches) one-hot, y
-classes or their probabilities where they are known, and A a head that learns c from mu. Where only some genes are
-used, the softmax has one more entry for all others, so that rho stays a share of l. Lopez et al. 2018 (scVI); Xu et
-al. 2021 (scANVI) for classes; structure after scavenger (github.com/mckinsel/scavenger), its errors mended.
+classes or their probabilities where they are known, and A a head that learns c from mu. alpha is 0 where Gaussians of
+mu name the classes (nn/classes.py). Where only some genes are used, the softmax has one more entry for all others, so
+that rho stays a share of l. Lopez et al. 2018 (scVI); Xu et al. 2021 (scANVI) for classes; structure after scavenger
+(github.com/mckinsel/scavenger), its errors mended.
 """
 
 from __future__ import annotations
