@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from gxsearch import __version__
-from gxsearch.errors import AGAIN, GxError, SpecError
+from gxsearch.errors import AGAIN, Fault, GxError, SpecError
 from gxsearch.finished import ablate, genes, grid, predict
 from gxsearch.verbs import Verbs, data, generate
 
@@ -212,6 +212,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         _say("stopped")
         number = getattr(stop.__cause__ or stop, "signal", signal.SIGINT)  # click wraps it
         sys.exit(AGAIN if number == signal.SIGUSR1 else 128 + number)
+    except Exception as error:  # noqa: BLE001 - who wants the traceback asks for it
+        if "--debug" in args:
+            raise
+        what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        _say(str(Fault("E790", "", f"this is a mistake of gxsearch ({what})", "see where with: gxsearch --debug ...")))
+        sys.exit(7)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

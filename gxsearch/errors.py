@@ -25,7 +25,7 @@ class Fault:
 
     def __str__(self) -> str:
         place = f" {self.where}" if self.where else ""
-        return f"error[{self.code}]{place}: {self.what}" + (f" - {self.fix}" if self.fix else "")
+        return visible(f"error[{self.code}]{place}: {self.what}" + (f" - {self.fix}" if self.fix else ""))
 
 
 class GxError(Exception):
@@ -84,6 +84,11 @@ class UnsafeError(GxError):
 
 class TrialError(GxError):
     """This draw is hopeless: its loss is not finite (E701), or it does not fit (E703); the search goes on."""
+
+
+def visible(text: str) -> str:
+    """Return text on one line, with all that a terminal obeys or cannot show written out: names come from files."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

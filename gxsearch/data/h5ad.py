@@ -1,13 +1,31 @@
-"""Writes an .h5ad file whole or not at all, and only where the user allowed it."""
+"""Reads .h5ad files with care, and writes them whole or not at all, and only where the user allowed it."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import anndata
 from anndata import AnnData
 
-from gxsearch.errors import DataError, UnsafeError
+from gxsearch.data.guard import guard_hdf5
+from gxsearch.errors import DataError, GxError, UnsafeError
+
+
+def read(path: Path, source: str) -> AnnData:
+    """Read a file, after `guard_hdf5` has looked at it. `source` is its name in messages.
+
+    Raises:
+        DataError: E402 when it is damaged. UnsafeError: E80x.
+    """
+    try:
+        guard_hdf5(path, source)
+        return anndata.read_h5ad(path)
+    except GxError:  # already told
+        raise
+    except Exception as error:  # anndata and h5py raise two dozen kinds; told in one line, never hidden
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise DataError.one("E402", source, f"cannot be read: {reason}", "get or write the file again") from error
 
 
 def check_out(out: Path, *, force: bool) -> None:

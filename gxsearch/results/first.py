@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
-import anndata
 import numpy as np
 
+from gxsearch.data import h5ad
 from gxsearch.data.graph import FIRST
 from gxsearch.data.table import Table
 from gxsearch.errors import RunError
@@ -26,7 +26,7 @@ def joined(run: RunDir, table: Table) -> Table:
     if not first.embeddings.is_file():
         what = "the search that comes first has not ended"
         raise RunError.one("E608", str(run.first), what, f"go on with: gxsearch resume {run.path}")
-    adata = anndata.read_h5ad(first.embeddings)
+    adata = h5ad.read(first.embeddings, str(first.embeddings))
     place_n = adata.obs_names.get_indexer(table.obs_names)
     if (place_n < 0).any():
         what = f"{int((place_n < 0).sum())} rows of the data have no vector"

@@ -7,6 +7,7 @@ from typing import Any
 
 import anndata
 
+from gxsearch.data import h5ad
 from gxsearch.results import evaluation, maps, page, palette, similar
 from gxsearch.results.gallery import Easel, Picture, drawing
 from gxsearch.results.maps import RowMap
@@ -62,7 +63,7 @@ def latent(easel: Easel, run: RunDir, model: str, label: str | None) -> Latent:
     """
     if not run.embeddings.exists():
         return Latent("row", [], None, None, [])
-    adata = anndata.read_h5ad(run.embeddings)
+    adata = h5ad.read(run.embeddings, str(run.embeddings))
     found, three = maps.row_maps(run, adata, model), maps.three_maps(run, adata, model)
     given = maps.columns(found[0].points) if found else []
     shown = sorted(given, key=lambda name: name != label)[:COLUMNS]

@@ -22,6 +22,7 @@ import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from gxsearch.errors import RunError
@@ -113,7 +114,9 @@ class TrialRecord:
 def trials(path: Path) -> list[TrialRecord]:
     """Read the trials of a ledger, by number."""
     found: dict[int, TrialRecord] = {}
-    for event in events(path):
+    for number, event in enumerate(events(path), 1):
+        if event["event"] in _FIELDS and event["event"] != "trial_created" and event["trial"] not in found:
+            raise RunError.one("E611", f"{path}:{number}", f"there is no trial {event['trial']} before this line")
         if event["event"] == "trial_created":
             found[event["trial"]] = TrialRecord(event["trial"], event["params"], event["seed"])
         elif event["event"] == "epoch":
@@ -147,9 +150,34 @@ def _line(record: dict[str, Any]) -> bytes:
 def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         body, crc = line[:-18] + b"}", line[-10:-2].decode()
-        return json.loads(body) if crc == f"{zlib.crc32(body):08x}" else None
-    except ValueError:
+        event = json.loads(body) if crc == f"{zlib.crc32(body):08x}" else None
+    except (ValueError, RecursionError):
         return None
+    return event if _is_event(event) else None
+
+
+_NUMBER = (int, float, NoneType)
+_FIELDS = {
+    "trial_created": {"trial": int, "params": dict, "seed": int},
+    "epoch": {"trial": int, "epoch": int, "metrics": dict},
+    "trial_ended": {"trial": int, "state": str, "epochs": int, "best": _NUMBER, "best_epoch": int, "seconds": _NUMBER},
+}
+"""What events hold beside `seq`, `time` and `event`."""
+
+
+def _is_event(event: Any) -> bool:
+    """Say whether a line is what we write: a checksum tells damage from what was written, not by whom."""
+    if not isinstance(event, dict):
+        return False
+    form = {"seq": int, "event": str, "time": str} | _FIELDS.get(event.get("event"), {})
+    if not all(isinstance(event.get(name), kind) for name, kind in form.items()):
+        return False
+    if event["event"] == "trial_ended":
+        return isinstance(event.get("reason"), str)
+    if event["event"] != "epoch":
+        return event.get("trial", 0) >= 0
+    metrics = event["metrics"]
+    return all(isinstance(value, _NUMBER) for value in metrics.values()) and {"best", "best_epoch"} <= set(metrics)
 
 
 def _mend(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -84,9 +85,41 @@ class RunDir:
             RunError: when it cannot be read.
         """
         try:
-            return json.loads(self.run.read_text())
-        except (OSError, ValueError) as error:
-            raise RunError.one("E602", str(self.run), f"cannot be read ({error})") from None
+            found = json.loads(self.run.read_text())
+            known = isinstance(found, dict) and found.pop("sha256", None)
+            if known and known != _digest(found):
+                raise ValueError("its sha256 is not that written")
+            _check_form(found)
+        except (OSError, ValueError, RecursionError) as error:
+            raise RunError.one("E602", str(self.run), f"cannot be read ({error})", "restore it") from None
+        return found
+
+
+def sealed(facts: dict[str, Any]) -> bytes:
+    """Return what run.json holds: the facts, and a sum of them by which `RunDir.facts` knows that they are whole."""
+    return json.dumps({**facts, "sha256": _digest(facts)}, indent=1).encode()
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+_FORM = {
+    "id name created gxsearch spec.name spec.model spec.data.path spec.objective.metric spec.objective.mode": str,
+    "spec versions data space_domains spec.data spec.objective spec.space spec.budget": dict,
+}
+"""What everything that reads run.json relies on: keys in groups, and their type."""
+
+
+def _check_form(facts: Any) -> None:
+    """Raise a ValueError where run.json lacks what it must have."""
+    for names, kind in _FORM.items():
+        for name in names.split():
+            value = facts
+            for key in name.split("."):
+                value = value.get(key) if isinstance(value, dict) else None
+            if not isinstance(value, kind):
+                raise ValueError(f"'{name}' is missing or of a wrong type")
 
 
 def refuse_existing(folder: Path) -> None:

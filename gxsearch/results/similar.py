@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from gxsearch.data import h5ad
 from gxsearch.data.ensembl import places
 from gxsearch.errors import DataError, Fault, did_you_mean
 from gxsearch.models.base import EmbedsGenes
@@ -100,7 +101,7 @@ def read(source: str | Path, number: int | None = None) -> GeneVectors:
     run = RunDir(source)
     if number is None and run.run.is_file() and run.embeddings.is_file():
         name = run.facts()["spec"]["model"]
-        found = gene_vectors(anndata.read_h5ad(run.embeddings), name)
+        found = gene_vectors(h5ad.read(run.embeddings, str(run.embeddings)), name)
         if found is not None:
             return GeneVectors(name, found.frame.index.to_numpy(str), found.matrix)
     own = package.open_package(source) if number is None else package.of_run(RunDir.open(source), number)

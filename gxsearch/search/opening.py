@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
-import json
 import os
 import shutil
 import sys
@@ -24,8 +23,8 @@ from gxsearch.data.view import Dims
 from gxsearch.errors import RunError
 from gxsearch.models import registry
 from gxsearch.results.ledger import Ledger, events
-from gxsearch.results.run_dir import RunDir, refuse_existing, write_atomic
-from gxsearch.search.disk import check_room, is_full
+from gxsearch.results.run_dir import RunDir, refuse_existing, sealed, write_atomic
+from gxsearch.search.disk import check_room, is_full, told_when_full
 from gxsearch.search.edited import changes
 from gxsearch.search.intake import checkpoint_bytes, dims, read_table
 from gxsearch.search.referee import Referee, replay
@@ -83,19 +82,11 @@ def begin(spec: Spec, table: Table, slots: int, folder: Path) -> Opened:
     estimate = cost(spec, sizes)
     refuse_existing(folder)
     check_room(folder, checkpoint_bytes(spec, sizes), slots)
-    try:
-        run.path.mkdir(parents=True)
-    except FileExistsError:
-        refuse_existing(folder)  # another process was quicker
-        raise
-    except OSError as error:
-        raise RunError.one("E607", str(folder), f"the run folder cannot be made ({error.strerror})") from None
-    lock = _lock(run)
-    write_atomic(run.spec, spec.text)
-    write_atomic(run.run, json.dumps(_facts(spec, table, folder.name, slots), indent=1).encode())
-    referee, ledger = Referee(spec, run, slots, estimate), Ledger(run.ledger)
-    ledger.append("run_started", durable=True, trials=referee.limit, concurrent=slots)
-    return Opened(spec, run, table, referee, ledger, slots, 0.0, lock)
+    lock = _make(run, {run.spec: spec.text, run.run: sealed(_facts(spec, table, folder.name, slots))})
+    with told_when_full(run):
+        referee, ledger = Referee(spec, run, slots, estimate), Ledger(run.ledger)
+        ledger.append("run_started", durable=True, trials=referee.limit, concurrent=slots)
+        return Opened(spec, run, table, referee, ledger, slots, 0.0, lock)
 
 
 def reopen(run: RunDir, budget: dict[str, Any]) -> Opened:
@@ -130,6 +121,33 @@ def reopen(run: RunDir, budget: dict[str, Any]) -> Opened:
         ledger.append("run_resumed", durable=True, budget=budget, edited=edited)
         undo.pop_all()  # the lock is held from here on until the search is closed
     return Opened(spec, run, table, referee, ledger, facts["slots"], _spent(past), lock)
+
+
+def _make(run: RunDir, files: dict[Path, bytes]) -> Any:
+    """Make a run's folder with these files, all or nothing; return its lock.
+
+    Raises:
+        RunError: when it exists, or cannot be made.
+    """
+    try:
+        run.path.mkdir(parents=True)
+    except FileExistsError:
+        refuse_existing(run.path)  # another process was quicker
+        raise
+    except OSError as error:
+        raise _not_made(run, error) from None
+    try:
+        lock = _lock(run)
+        for path, data in files.items():
+            write_atomic(path, data)
+    except OSError as error:
+        shutil.rmtree(run.path)
+        raise _not_made(run, error) from None
+    return lock
+
+
+def _not_made(run: RunDir, error: OSError) -> RunError:
+    return RunError.one("E607", str(run.path), f"the run folder cannot be made ({error.strerror})")
 
 
 def cost(spec: Spec, sizes: Dims) -> Callable[[dict[str, Any]], float]:

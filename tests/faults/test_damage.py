@@ -13,7 +13,7 @@ from damage import cut_short, damage, files, go_on, survives, told
 
 from gxsearch.errors import GxError, RunError
 from gxsearch.results.ledger import trials
-from gxsearch.results.run_dir import RunDir
+from gxsearch.results.run_dir import RunDir, sealed
 from gxsearch.search.opening import reopen
 from gxsearch.search.spec import load
 
@@ -136,9 +136,9 @@ def test_the_clock_and_its_zone_do_not_matter(searched, run, tmp_path, monkeypat
 
 
 def test_the_run_of_another_version_is_gone_on_with(searched, run, tmp_path):
-    facts = json.loads(run.run.read_text())
+    facts = run.facts()
     facts["versions"] = {name: "0.0.1" for name in facts["versions"]}
-    run.run.write_text(json.dumps(facts))
+    run.run.write_bytes(sealed(facts))
 
     assert survives(run, searched[1], tmp_path / "copy")[0] == "the same"
 

@@ -11,7 +11,7 @@ from optuna.storages.journal import JournalFileBackend
 
 from gxsearch.errors import RunError
 from gxsearch.results.ledger import events, trials
-from gxsearch.results.run_dir import RunDir
+from gxsearch.results.run_dir import RunDir, sealed
 from gxsearch.search.judge import Judge
 from gxsearch.search.local import search_here, single
 from gxsearch.search.opening import begin, reopen
@@ -250,7 +250,8 @@ def test_an_existing_folder_is_refused(toy_spec, toy_table, tmp_path):
 
 def test_changed_data_are_refused_on_resume(toy_spec, toy_table, tmp_path):
     run = run_here(toy_spec("budget.trials=2"), toy_table, tmp_path / "run")
-    run.run.write_text(run.run.read_text().replace(toy_table.facts["sha256"], "0" * 64))
+    facts = run.facts()
+    run.run.write_bytes(sealed({**facts, "data": {**facts["data"], "sha256": "0" * 64}}))
 
     with pytest.raises(RunError, match="E604"):
         reopen(run, {"trials": 3})
