@@ -28,9 +28,9 @@ data:
   view: {{classes: cell_type}}
 objective: {{metric: val/elbo}}
 space:
-  model: {{hidden: {{value: [24]}}, latent_dim: 4, kl_warmup: 0.2, adversary: 1.0}}
+  model: {{hidden: {{value: [24]}}, latent_dim: 4, kl_warmup: 0.2, adversary: 1.0, classifier: linear}}
   train: {{lr: 1e-2}}
-budget: {{trials: 1, epochs: 15}}
+budget: {{trials: 1, epochs: 40}}
 """
 
 
