@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gxsearch.errors import AGAIN, Fault, RunError, RunFailed
+from gxsearch.errors import AGAIN, Fault, GxError, RunError, RunFailed
 from gxsearch.results.run_dir import RunDir
 
 
@@ -31,6 +32,8 @@ class Interrupted(RunError):
 def told(folder: Path) -> Iterator[None]:
     """Say how to go on with a search that a signal stopped at any time after its folder was made.
 
+    What nobody foresaw is written to its log.
+
     Raises:
         Interrupted: in place of a KeyboardInterrupt.
     """
@@ -40,6 +43,13 @@ def told(folder: Path) -> Iterator[None]:
         if not RunDir(folder).run.is_file():
             raise
         raise Interrupted(RunDir(folder), getattr(stop, "signal", signal.SIGINT)) from None
+    except GxError:
+        raise
+    except Exception:
+        if folder.is_dir():
+            with open(RunDir(folder).log, "a") as file:
+                file.write(traceback.format_exc())
+        raise
 
 
 def lost(run: RunDir, signal_number: int | None) -> Interrupted | RunFailed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from shell import PACE, TOY, Command
@@ -25,8 +26,8 @@ def start(folder) -> Iterator[Callable[..., Command]]:
     """Return a function that starts `gxsearch` in the working folder; what is left of it is ended after the test."""
     started: list[Command] = []
 
-    def begin(*argv: str, **environment: str) -> Command:
-        started.append(Command(folder, *argv, **environment))
+    def begin(*argv: str, **settings: Any) -> Command:
+        started.append(Command(folder, *argv, **settings))
         return started[-1]
 
     yield begin

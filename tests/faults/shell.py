@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -24,18 +25,21 @@ GONE_S = 10.0
 
 
 class Command:
-    """A `gxsearch` that was started; its output goes to files, which orphans cannot keep open for us."""
+    """A `gxsearch` that was started; its output goes to files, which orphans cannot keep open for us.
 
-    def __init__(self, folder: Path, *argv: str, **environment: str):
+    Given `room`, no file that it writes may be of more bytes.
+    """
+
+    def __init__(self, folder: Path, *argv: str, room: int | None = None, **environment: str):
         self.folder, self._name = folder, uuid.uuid4().hex
         self._out, self._err = folder / f".{self._name}.out", folder / f".{self._name}.err"
         command = [sys.executable, "-m", "gxsearch.cli", *argv]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "GXSEARCH_MODELS": str(ROOT / "tests/toy"), **environment}
         environment |= {"GXSEARCH_STARTED_BY": self._name}
+        limit = (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))) if room is not None else None
         with open(self._out, "wb") as out, open(self._err, "wb") as err:
-            self.process = subprocess.Popen(
-                command, cwd=folder, stdout=out, stderr=err, env=environment, start_new_session=True
-            )
+            settings = {"cwd": folder, "stdout": out, "stderr": err, "env": environment, "preexec_fn": limit}
+            self.process = subprocess.Popen(command, start_new_session=True, **settings)
         self.begun = time.monotonic()
 
     @property
