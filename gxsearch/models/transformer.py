@@ -224,7 +224,7 @@ class Transformer(GeneModel):
         return slice(1 + len(self.names), None)
 
     def _encode(self, batch: Batch, bin_nl: Tensor, told_np: Tensor, asked: Tensor | None = None) -> Tensor:
-        h = self.embedding(bin_nl, batch.gene, told_np)
+        h = self.embedding(bin_nl, batch.gene, told_np, there(batch))
         return self.encoder(h, None if batch.length is None else batch.length + self._genes.start, asked)
 
     def _found(self, batch: Batch, bin_nl: Tensor, told_np: Tensor, asked_nl: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,10 @@ class TokenEmbedding(nn.Module):
     sets are learnt several times later); a phenotype token is its category's vector. Beside bins and categories there
     are vectors for `hidden` (MASK) and, of a phenotype, for `not specified`.
 
+    Every token is also told how deep its row was read: W [share of each bin among the genes shown, log of their
+    number]. Attention alone learns this late, as it must first overlook what is hidden, and then cells that are drawn
+    differ too little in how many genes they express.
+
     Args:
         n_genes, n_bins, width: sizes g, b, d.
         phenotypes: number of categories of each phenotype, by its name.
@@ -32,22 +36,29 @@ class TokenEmbedding(nn.Module):
         self.gene, self.value = table(n_genes, width), table(n_bins + 1, width)
         steps = torch.cat([torch.linspace(-1.0, 1.0, n_bins), torch.tensor([_MASKED])])
         self.scale = nn.Parameter(steps.unsqueeze(1).repeat(1, width))
-        self.cls = table(1, width)
+        self.cls, self.depth = table(1, width), nn.Linear(n_bins + 1, width, bias=False)
         self.phenotypes = nn.ModuleDict({key(name): table(size + 2, width) for name, size in phenotypes.items()})
 
-    def forward(self, bin_nl: Tensor, gene_nl: Tensor, told_np: Tensor) -> Tensor:
+    def forward(self, bin_nl: Tensor, gene_nl: Tensor, told_np: Tensor, real_nl: Tensor) -> Tensor:
         """Return the vectors (n, 1 + P + l, d).
 
         Args:
             bin_nl: bins, or `hidden`.
             gene_nl: genes (n, l), or (1, l) where all rows have the same.
             told_np: categories of the phenotypes; -1 is not specified, -2 hidden.
+            real_nl: which gene tokens are no padding (n, l) or (1, l), bool.
         """
         parts = [self.cls.weight.expand(len(bin_nl), 1, -1)]
         for told_n, made in zip(told_np.unbind(1), self.phenotypes.values(), strict=True):
             parts.append(made((told_n + 2).unsqueeze(1)))
         parts.append(self.gene(gene_nl) * F.embedding(bin_nl, self.scale) + self.value(bin_nl))
-        return torch.cat(parts, 1)
+        return torch.cat(parts, 1) + self.depth(self._shown(bin_nl, real_nl)).unsqueeze(1)
+
+    def _shown(self, bin_nl: Tensor, real_nl: Tensor) -> Tensor:
+        """Return the share of each bin among gene tokens shown, and a tenth of the log of their number (n, b + 1)."""
+        times_nb = torch.stack([((bin_nl == b) & real_nl).sum(1) for b in range(self.hidden)], 1).float()
+        total_n1 = times_nb.sum(1, keepdim=True)
+        return torch.cat([times_nb / total_n1.clamp_min(1.0), 0.1 * total_n1.log1p()], 1)
 
 
 class GeneHead(nn.Module):

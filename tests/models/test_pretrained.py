@@ -90,7 +90,7 @@ def test_settings_that_cannot_work_are_told_before_a_trial(tmp_path):
     assert "n_genes is 10" in objection(config(), dataclasses.replace(tuned, n_genes=10))
 
 
-def table_of(n: int = 90, genes: int = GENES) -> Table:
+def table_of(n: int = 240, genes: int = GENES) -> Table:
     """Cells of two types that differ in most genes."""
     draw = np.random.default_rng(0)
     kind_n = np.arange(n) % 2
@@ -105,7 +105,7 @@ def table_of(n: int = 90, genes: int = GENES) -> Table:
 
 def test_fine_tuning_starts_from_the_exported_weights_and_says_so(tmp_path):
     table, bench = table_of(), Bench(table_of(), torch.device("cpu"))
-    job = Job("transformer", {}, {"batch_size": 8}, {"phenotypes": ["kind"]}, 4, 0, "val/loss", "min")
+    job = Job("transformer", {}, {"batch_size": 8}, {"phenotypes": ["kind"]}, 6, 0, "val/loss", "min")
     *_, (_, first) = session(job, bench, LocalRuntime())
     view = bench.view(job)[0]
     files = {
