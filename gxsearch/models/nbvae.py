@@ -256,8 +256,8 @@ class NBVAE(GeneModel):
         return torch.cat([F.one_hot(c + 1, n + 1)[:, 1:] for c, n in columns], 1).float()
 
     def _encode(self, batch: Batch, codes_nc: Tensor | None, told_nc: Tensor | None) -> Gaussian:
-        h = log_depth(batch.x, self.dims.high / batch.library, batch.nonzero)
-        h = F.dropout(h, self.config.input_dropout, self.training)
+        dropout = self.config.input_dropout if self.training else 0.0
+        h = log_depth(batch.x, self.dims.high / batch.library, batch.nonzero, dropout=dropout)
         extra = [codes_nc] if self.config.encode_covariates and codes_nc is not None else []
         extra += [told_nc] if told_nc is not None else []
         return self.posterior(self.encoder(h, torch.cat(extra, 1) if extra else None))

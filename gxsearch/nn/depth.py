@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
-def log_depth(x_ng: Tensor, scale_n: Tensor, nonzero: Tensor | None = None) -> Tensor:
-    """Return log(1 + x scale) of counts (n, g).
+def log_depth(x_ng: Tensor, scale_n: Tensor, nonzero: Tensor | None = None, *, dropout: float = 0.0) -> Tensor:
+    """Return log(1 + x scale) of counts (n, g), a share of which is dropped, as F.dropout does.
 
     Args:
         scale_n: what each row is multiplied by: the total that all are brought to, over its own.
-        nonzero: row and gene of each count other than zero (2, m), where it pays to know them.
+        nonzero: row and gene of each count other than zero (2, m), where it pays to know them: zeros need no draw.
     """
     if nonzero is None:
-        return torch.log1p(x_ng * scale_n.unsqueeze(1))
+        return F.dropout(torch.log1p(x_ng * scale_n.unsqueeze(1)), dropout)
     place = nonzero[0] * x_ng.shape[1] + nonzero[1]
     value = torch.log1p(x_ng.view(-1).index_select(0, place) * scale_n.index_select(0, nonzero[0]))
     h_ng = torch.zeros_like(x_ng)
-    h_ng.view(-1).index_copy_(0, place, value)
+    h_ng.view(-1).index_copy_(0, place, F.dropout(value, dropout))
     return h_ng
