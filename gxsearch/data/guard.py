@@ -14,7 +14,7 @@ FREE_BYTES = 64 * 2**20
 RATIO = 2000  # deflate packs at most 1032 : 1; a declared size far beyond what is stored is a memory bomb
 DEEPEST = 32
 """Groups within groups; anndata writes four."""
-MOST = 100_000
+MOST = 20_000
 """Objects in a file."""
 SMALL = 2**20
 """Bytes of an array up to which all of it is read by way of trial; of larger ones some of the first and last rows."""
