@@ -105,7 +105,7 @@ def table_of(n: int = 240, genes: int = GENES) -> Table:
 
 def test_fine_tuning_starts_from_the_exported_weights_and_says_so(tmp_path):
     table, bench = table_of(), Bench(table_of(), torch.device("cpu"))
-    job = Job("transformer", {}, {"batch_size": 8}, {"phenotypes": ["kind"]}, 6, 0, "val/loss", "min")
+    job = Job("transformer", {}, {"batch_size": 8, "lr": 1e-3}, {"phenotypes": ["kind"]}, 6, 0, "val/loss", "min")
     *_, (_, first) = session(job, bench, LocalRuntime())
     view = bench.view(job)[0]
     files = {
