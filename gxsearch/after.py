@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from gxsearch.results.run_dir import RunDir
+from gxsearch.results.run_dir import RunDir, is_number
 
 
 def ablate(
@@ -136,7 +136,7 @@ def genes(
     from gxsearch.results.similar import similar
 
     place = Path(source)
-    if place.name.isdigit() and not (place / "run.json").exists() and (place.parent / "run.json").exists():
+    if is_number(place.name) and not (place / "run.json").exists() and (place.parent / "run.json").exists():
         return similar(place.parent, names, top=top, measure=measure, number=int(place.name))
     return similar(source, names, top=top, measure=measure)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from gxsearch.after import ablate, embed, embedded_path, generate, genes, open_model, predict
 from gxsearch.errors import GxError, RunFailed
-from gxsearch.results.run_dir import RunDir, fresh_name, refuse_existing
+from gxsearch.results.run_dir import RunDir, fresh_name, named, refuse_existing
 from gxsearch.search.spec import Spec, load
 from gxsearch.search.stopped import Interrupted, lost, told
 
@@ -74,7 +74,7 @@ def tune(
         from gxsearch.search.stages import first_spec
 
         first_spec(spec)  # says what is wrong with its file
-    folder = Path(out) / (name or fresh_name(spec.name))
+    folder = named(out, name or fresh_name(spec.name))
     refuse_existing(folder)  # before Ray is started: it is quick to tell
     if address == LOCAL:
         slots(spec.resources, *local_resources())  # before the data are read: it is quick to tell
@@ -145,7 +145,7 @@ def train(
 
     spec = single(spec, trial, workers)
     table = read_table(spec)
-    folder = Path(out) / (name or fresh_name(f"{spec.name}-train"))
+    folder = named(out, name or fresh_name(f"{spec.name}-train"))
 
     def run_here(opened: Any) -> None:
         with Progress(opened.referee, Deadline(None), quiet=quiet) as progress:

@@ -15,7 +15,7 @@ from gxsearch.console import duration, short
 from gxsearch.errors import RunError, SpecError
 from gxsearch.models import registry
 from gxsearch.results import ablations, evaluation, leaderboard, ledger
-from gxsearch.results.run_dir import RunDir
+from gxsearch.results.run_dir import RunDir, is_number
 from gxsearch.results.similar import Similar
 from gxsearch.search.sections import seconds
 from gxsearch.search.spec import Spec
@@ -244,7 +244,7 @@ def budget_change(path: str, trials: str | None, time: str | None) -> dict[str, 
     change: dict[str, Any] = {}
     if trials is not None:
         more = trials.startswith("+")
-        if not trials.lstrip("+").isdigit():
+        if not is_number(trials.removeprefix("+")):
             raise SpecError.one("E303", "--trials", f"must be a whole number or +N, got '{trials}'")
         run = RunDir.open(path)
         told = ledger.events(run.ledger)
@@ -267,7 +267,7 @@ def _asked(run: RunDir, told: list[dict[str, Any]]) -> int | None:
 def split_trial(path: str) -> tuple[RunDir, int | None]:
     """Return the run and the number of ``RUN/NNN``, or the run and None."""
     place = Path(path)
-    if place.name.isdigit() and not (place / "run.json").exists():
+    if is_number(place.name) and not (place / "run.json").exists():
         return RunDir.open(place.parent), int(place.name)
     return RunDir.open(place), None
 

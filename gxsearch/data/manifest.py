@@ -21,8 +21,11 @@ def verified(folder: Path) -> dict[str, bytes]:
         sums = json.loads((folder / MANIFEST).read_bytes())
         if not isinstance(sums, dict):
             raise ValueError(f"{MANIFEST} is no table of sums")
+        odd = [name for name in sums if Path(name).name != name or not (folder / name).is_file()]
+        if odd:
+            raise ValueError(f"{MANIFEST} names '{odd[0]}', which is no file of the folder")
         files = {name: (folder / name).read_bytes() for name in sums}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError.one("E622", str(folder), f"not a whole folder of ours ({error})") from None
     for name, data in files.items():
         if hashlib.sha256(data).hexdigest() != sums[name]:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import fsspec
 from fsspec import AbstractFileSystem
 
-from gxsearch.errors import DataError, did_you_mean
+from gxsearch.errors import DataError, UnsafeError, did_you_mean
 
 SCHEMES = ("s3", "gs", "gcs", "https", "http", "file", "memory")
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "https": "aiohttp", "http": "aiohttp"}
 VERSION_KEYS = ("size", "ETag", "etag", "LastModified", "Last-Modified", "mtime", "created", "generation", "md5Hash")
+_SECRET = re.compile(r"token|secret|passw|signature|^sig$|credential|api_?key|access_?key|auth", re.IGNORECASE)
 
 
 def is_uri(path: str) -> bool:
@@ -44,8 +46,10 @@ def fetch(uri: str) -> Path:
 
     Raises:
         DataError: E404 unknown scheme, missing package, no such file or no access; one line.
+        UnsafeError: E805 the address holds credentials.
     """
     source, scheme = public(uri), uri.partition("://")[0]
+    check_secrets(uri)
     if scheme not in SCHEMES:
         raise DataError.one("E404", source, f"unknown scheme '{scheme}'", did_you_mean(scheme, SCHEMES))
     try:
@@ -59,6 +63,18 @@ def fetch(uri: str) -> Path:
     except Exception as error:  # every plug-in of fsspec raises kinds of its own; told in one line, never hidden
         what = f"cannot be fetched: {type(error).__name__}"
         raise DataError.one("E404", source, what, "check the address and the credentials") from error
+
+
+def check_secrets(uri: str) -> None:
+    """Refuse an address with a password or a signature: run folders, which are shared, keep it as it is.
+
+    Raises:
+        UnsafeError: E805.
+    """
+    parts = urlsplit(uri)
+    if "@" in parts.netloc or any(_SECRET.search(name) for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
+        fix = "leave them to the environment (AWS_PROFILE, ~/.netrc), or fetch the file first"
+        raise UnsafeError.one("E805", public(uri), "the address holds credentials, which a run folder would keep", fix)
 
 
 def _cached(fs: AbstractFileSystem, remote: str, uri: str) -> Path:

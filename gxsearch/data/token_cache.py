@@ -135,7 +135,7 @@ def _fault(folder: Path) -> str | None:
 
 
 def _mapped(folder: Path, n_genes: int) -> Tokens:
-    parts = {part: np.load(_file(folder, part), mmap_mode="r") for part in _PARTS}
+    parts = {part: np.load(_file(folder, part), mmap_mode="r", allow_pickle=False) for part in _PARTS}
     return Tokens(parts["bin"], parts["gene"], np.array(parts["indptr"]), n_genes)
 
 

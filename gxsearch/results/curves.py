@@ -19,6 +19,7 @@ from gxsearch.errors import RunError
 from gxsearch.models.rvagene import RVAgene
 from gxsearch.results import palette
 from gxsearch.results.gallery import Picture
+from gxsearch.results.leaderboard import cell
 from gxsearch.results.package import Package
 from gxsearch.results.page import clipped
 from gxsearch.results.run_dir import RunDir, write_atomic
@@ -94,7 +95,7 @@ def series_curves(found: Package, table: Table, z_nk: np.ndarray, clusters: int)
 def write(run: RunDir, data: SeriesCurves) -> None:
     """Write results/curves/: clusters, genes and latent as `SeriesCurves` says, a .csv and a .png each."""
     for name in _CAPTIONS:
-        text = getattr(data, name).to_csv(index=False, lineterminator="\n", float_format="%.6g")
+        text = getattr(data, name).map(cell).to_csv(index=False, lineterminator="\n", float_format="%.6g")
         write_atomic(run.curves / f"{name}.csv", text.encode())
         write_atomic(run.curves / f"{name}.png", _drawn(data, name, "png"))
 

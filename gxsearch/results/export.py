@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def export(run: RunDir, number: int | None = None, out: str | Path | None = None
         RunError: when the trial or its checkpoint is missing or damaged, or `out` holds something else.
         UnsafeError: when `out` is a link.
     """
-    folder = Path(out) if out is not None else run.best if number is None else run.exported(number)
+    folder = Path(os.path.abspath(out)) if out is not None else run.best if number is None else run.exported(number)
     _check_target(folder)
     checkpoint.publish(folder, files(package.of_run(run, number)))
     return folder

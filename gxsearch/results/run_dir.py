@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from gxsearch.errors import RunError
+from gxsearch.errors import RunError, SpecError, UnsafeError
 
 
 class RunDir:
@@ -104,6 +104,7 @@ def _digest(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _FORM = {
     "id name created gxsearch spec.name spec.model spec.data.path spec.objective.metric spec.objective.mode": str,
     "spec versions data space_domains spec.data spec.objective spec.space spec.budget": dict,
@@ -122,12 +123,31 @@ def _check_form(facts: Any) -> None:
                 raise ValueError(f"'{name}' is missing or of a wrong type")
 
 
+def is_number(word: str) -> bool:
+    """Say whether a word is the number of a trial; ², which Python calls a digit too, is none."""
+    return word.isascii() and word.isdigit() and len(word) < 10
+
+
+def named(out: str | Path, name: str) -> Path:
+    """Return the folder of a new run of that name in `out`, and never elsewhere.
+
+    Raises:
+        SpecError: E303 when it is no name: the path of another folder, or longer than file systems take.
+    """
+    if not _NAME.fullmatch(name):
+        fix = "use up to 100 letters, digits, '-', '_' and '.', the first a letter or digit"
+        raise SpecError.one("E303", "--name", f"'{name[:120]}' is no name of a folder", fix)
+    return Path(out) / name
+
+
 def refuse_existing(folder: Path) -> None:
     """Raise where a new search would meet an old one.
 
     Raises:
-        RunError: when the folder exists.
+        RunError: when the folder exists. UnsafeError: when it is a link, be it to nothing.
     """
+    if folder.is_symlink():
+        raise UnsafeError.one("E812", str(folder), "the run folder is a link", "give another --name")
     if folder.exists():
         begun = RunDir(folder).run.is_file()
         hint = f"gxsearch resume {folder}, or another --name" if begun else "give another --name: no search is in it"

@@ -84,7 +84,7 @@ def connected(address: str, resources: Resources, *, cpus: int | None = None) ->
         found, gpus = local_resources()
         cpus = found if cpus is None else cpus
         fit = slots(resources, cpus, gpus)
-        os.environ.update(WORKER_ENV)
+        os.environ.update(WORKER_ENV, RAY_AUTH_MODE="token")  # Ray listens on all interfaces: the token is the wall
         _token()
     import ray  # a third of a second, and only now with its environment set
 
