@@ -84,7 +84,10 @@ def connected(address: str, resources: Resources, *, cpus: int | None = None) ->
         found, gpus = local_resources()
         cpus = found if cpus is None else cpus
         fit = slots(resources, cpus, gpus)
-        os.environ.update(WORKER_ENV, RAY_AUTH_MODE="token")  # Ray listens on all interfaces: the token is the wall
+        os.environ.update(WORKER_ENV)
+        # Ray listens on all interfaces: the token is the wall. Where nothing is set Ray asks for it, and heeds that in
+        # this process too; it would not heed what is set now, for it may have been imported already.
+        os.environ.pop("RAY_AUTH_MODE", None)
         _token()
     import ray  # a third of a second, and only now with its environment set
 
