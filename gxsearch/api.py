@@ -36,10 +36,10 @@ def check(spec: Spec, *, data: bool = True) -> dict[str, Any]:
         SpecError: when a corner of the space is refused by the model.
         DataError: with all that is wrong with the data.
     """
-    from gxsearch.search.intake import dims, read_table
-
     found: dict[str, Any] = {"corners": spec.check_corners(), "notes": spec.notes}
     if data:
+        from gxsearch.search.intake import dims, read_table  # a second that a check of the file only need not pay
+
         table = read_table(spec)
         dims(spec, table)
         found["facts"] = table.facts

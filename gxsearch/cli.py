@@ -36,9 +36,9 @@ def cli(debug: bool) -> None:
 @JSON
 def models(name: str | None, as_json: bool) -> None:
     """List the architectures, or every setting of one."""
-    from gxsearch import listing
+    from gxsearch import overview
 
-    click.echo(listing.models(name, as_json=as_json))
+    click.echo(overview.models(name, as_json=as_json))
 
 
 @cli.command()
@@ -47,10 +47,10 @@ def models(name: str | None, as_json: bool) -> None:
 @click.option("--no-data", is_flag=True, help="Check the file only.")
 def check(spec: str, sets: Sequence[str], no_data: bool) -> None:
     """Check a search space file and its data; start nothing."""
-    from gxsearch import api, listing
+    from gxsearch import api, overview
 
     loaded = api.load_spec(spec, *sets)
-    click.echo(listing.checked(loaded, api.check(loaded, data=not no_data)))
+    click.echo(overview.checked(loaded, api.check(loaded, data=not no_data)))
 
 
 @cli.command()

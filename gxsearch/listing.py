@@ -1,4 +1,4 @@
-"""Listing: what the command line prints of specs, runs, trials and architectures, as text or JSON."""
+"""Listing: what the command line prints of runs and trials, as text or JSON."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from gxsearch.config import settings
-from gxsearch.console import duration, short
+from gxsearch.console import short
 from gxsearch.errors import RunError, SpecError
-from gxsearch.models import registry
+from gxsearch.overview import columns, figure
 from gxsearch.results import ablations, evaluation, leaderboard, ledger
 from gxsearch.results.run_dir import RunDir, is_number
 from gxsearch.results.similar import Similar
 from gxsearch.search.sections import seconds
-from gxsearch.search.spec import Spec
-from gxsearch.training import objectives
 
 WIDTH = 100
 """Columns of a terminal that tables keep to."""
@@ -27,51 +24,6 @@ COLUMNS = 4
 """Measures on test rows that the end of a search shows, at most."""
 MATRIX = 40
 """Genes whose table is printed."""
-
-
-def models(name: str | None, *, as_json: bool) -> str:
-    """Return the architectures, or the settings of one."""
-    if name is None:
-        rows = [
-            [n, (registry.get(n).__doc__ or "").splitlines()[0], registry.get(n).reference] for n in registry.names()
-        ]
-        return json.dumps(rows, indent=1) if as_json else _columns([["model", "what it is", "reference"], *rows])
-    kind = registry.get(name, name)
-    groups = {"model": kind.Config, "train": kind.Train, "data.view": kind.View.Config}
-    found = [
-        {"setting": f"{group}.{s.name}", "type": s.kind, "default": s.default, "bounds": s.bounds, "meaning": s.doc}
-        for group, config in groups.items()
-        for s in settings(config)
-    ]
-    if as_json:
-        return json.dumps(found, indent=1)
-    rows = [[r["setting"], r["type"], _value(r["default"]), r["bounds"], r["meaning"]] for r in found]
-    measures = ", ".join(f"{metric} ({mode})" for metric, mode in objectives.measures(kind).items())
-    head = f"{name}   {(kind.__doc__ or '').splitlines()[0]}\n{kind.reference}\nmeasures: {measures}\n\n"
-    return head + _columns([["setting", "type", "default", "bounds", "meaning"], *rows])
-
-
-def checked(spec: Spec, found: dict[str, Any]) -> str:
-    """Return what `gxsearch check` says of a file without faults."""
-    fixed, searched = len(spec.space.fixed), len(spec.space.parameters)
-    lines = [f"{spec.name}   {spec.model} on {spec.data.path}"]
-    if "facts" in found:
-        facts = found["facts"]
-        parts = " · ".join(f"{part} {n}" for part, n in facts["split"].items())
-        steps = ", ".join(facts["transform"]) or "as stored"
-        rows, columns = ("genes", "samples") if facts["orientation"] == "genes" else ("rows", "genes")
-        lines[0] += f"   {facts['n_obs']:,} {rows} x {facts['n_vars']:,} {columns}, {steps}"
-        lines.append(f"split     {parts}   seed {spec.data.split.seed}")
-    lines.append(
-        f"space     {searched} searched, {fixed} fixed        sampler {spec.search.sampler}, stop {spec.stop.kind}"
-    )
-    lines += [f"            {p.name:<24} {p.describe()}" for p in spec.space.parameters]
-    budget = f"{spec.budget.trials or '-'} trials x <= {spec.budget.epochs} epochs"
-    lines.append(f"budget    {budget}" + (f", {duration(spec.budget.time_s)}" if spec.budget.time_s else ""))
-    lines.append(f"corners   {found['corners']} built")
-    lines += [f"warning   {text}" for text in found.get("facts", {}).get("warnings", [])]
-    lines += [f"note      {note}" for note in found["notes"]]
-    return "\n".join([*lines, "ok"])
 
 
 def ending(run: RunDir) -> str:
@@ -85,12 +37,12 @@ def ending(run: RunDir) -> str:
     tests = {name: own[name] for name in _fitting(objective.metric, measures, controls)}
     hidden = len(measures) - len(tests)
     rows = [["", objective.metric, *tests]]
-    rows.append([f"trial {best.number:03d}", _value(best.best), *map(_value, tests.values())])
+    rows.append([f"trial {best.number:03d}", figure(best.best), *map(figure, tests.values())])
     controls.sort(
         key=lambda row: objective.key(row.get(objective.metric, math.inf if objective.mode == "min" else -math.inf))
     )
     rows += [
-        [row["name"], *(_value(row[m]) if m in row else "" for m in (objective.metric, *tests))] for row in controls
+        [row["name"], *(figure(row[m]) if m in row else "" for m in (objective.metric, *tests))] for row in controls
     ]
     shown = Path(run.path)
     shown = shown.relative_to(Path.cwd()) if shown.is_relative_to(Path.cwd()) else shown
@@ -100,7 +52,7 @@ def ending(run: RunDir) -> str:
             f"done  {len(found)} trials: {counts}",
             f"best  trial {best.number:03d}, epoch {best.best_epoch}   {short(best.params)}",
             "",
-            _columns(rows),
+            columns(rows),
             *([f"{hidden} more measures of test rows are in the report"] if hidden else []),
             "",
             *(f"      {shown / path.relative_to(run.path)}" for path in files),
@@ -155,7 +107,7 @@ def _blocks(names: list[str], columns: dict[str, list[str]], corner: str = "") -
             title, cells = rest.pop(0)
             used += 2 + _width(title, cells)
             rows.append([title, *cells])
-        lines += ["", _columns([list(row) for row in zip(*rows, strict=True)])]
+        lines += ["", columns([list(row) for row in zip(*rows, strict=True)])]
     return lines
 
 
@@ -210,8 +162,8 @@ def trials(path: str, *, top: int | None, failed: bool, as_json: bool) -> str:
     frame = frame.head(top) if top else frame
     if as_json:
         return frame.to_json(orient="records", indent=1)
-    rows = [[_value(v) for v in row] for row in frame.astype(object).where(frame.notna(), "").itertuples(index=False)]
-    return _columns([list(frame.columns), *rows])
+    rows = [[figure(v) for v in row] for row in frame.astype(object).where(frame.notna(), "").itertuples(index=False)]
+    return columns([list(frame.columns), *rows])
 
 
 def best(path: str, form: str) -> str:
@@ -285,12 +237,3 @@ def trial_at(path: str) -> ledger.TrialRecord:
     if number not in found:
         raise RunError.one("E630", str(run.path), f"no trial {number}", f"it has trials 0 to {max(found, default=-1)}")
     return found[number]
-
-
-def _columns(rows: list[list[str]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
-
-
-def _value(value: Any) -> str:
-    return f"{value:.5g}" if isinstance(value, float) else str(value)

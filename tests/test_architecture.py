@@ -22,6 +22,7 @@ FLOORS = {
     "console": 5,
     "finished": 5,
     "listing": 5,
+    "overview": 5,
     "api": 5,
     "verbs": 5,
     "cli": 5,

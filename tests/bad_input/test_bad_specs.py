@@ -173,3 +173,13 @@ def test_a_spec_and_its_data_are_checked_without_ray(home: Home):
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_a_check_of_the_file_alone_imports_neither_ray_nor_what_reads_data(home: Home):
+    slow = ["ray", "optuna", "anndata", "pandas", "sklearn", "scipy.stats", "matplotlib", "plotly"]
+    told = f"import sys; from gxsearch.cli import main; main(['check', '--no-data', '{home.spec()}']); assert not {slow} & sys.modules.keys()"
+    told = told.replace("not [", "not {").replace("] &", "} &")
+
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
