@@ -5,9 +5,9 @@
 
 per cell, with l the cell's total over all genes of the file, s the median of l, c covariates (batches) one-hot, y
 classes or their probabilities where they are known, and A a head that learns c from mu. alpha is 0 where Gaussians of
-mu name the classes (nn/classes.py). Where only some genes are used, the softmax has one more entry for all others, so
-that rho stays a share of l. Lopez et al. 2018 (scVI); Xu et al. 2021 (scANVI) for classes; structure after scavenger
-(github.com/mckinsel/scavenger), its errors mended.
+mu and of principal components name the classes (nn/classes.py). Where only some genes are used, the softmax has one
+more entry for all others, so that rho stays a share of l. Lopez et al. 2018 (scVI); Xu et al. 2021 (scANVI) for
+classes; structure after scavenger (github.com/mckinsel/scavenger), its errors mended.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from gxsearch.nn.depth import log_depth
 from gxsearch.nn.distributions import nb_rows
 from gxsearch.nn.mlp import Injected, Norm, Smooth, linear
 from gxsearch.nn.posterior import Covariance, Gaussian, Posterior
-from gxsearch.nn.profile import one_profile
+from gxsearch.nn.profile import one_profile, var_mean
 from gxsearch.nn.schedules import Schedule
 
 _LOG_THETA = (-8.0, 12.0)
@@ -120,7 +120,7 @@ class NBVAE(GeneModel):
         by = {"gene": 0, "gene-batch": n_codes, "gene-cell": wide[0]}[config.dispersion]
         self.theta_by = nn.Linear(by, dims.n_genes, bias=False) if by else None
         self.zeros = linear(wide[0], dims.n_genes) if config.likelihood == "zinb" else None
-        sizes = (config.latent_dim, dims.n_classes, dims.n_rows)
+        sizes = (config.latent_dim, dims.n_classes, dims.n_rows, dims.n_genes)
         self.classifier = Classifier(config.classifier, *sizes) if dims.n_classes else None
         hides = config.adversary > 0 and n_codes > 0
         self.adversary = Adversary(config.latent_dim, dims.covariates) if hides else None
@@ -178,10 +178,10 @@ class NBVAE(GeneModel):
         log_mu, _, logit = self._decoded(z_nk, codes_nc, library)
         return log_mu.exp() if logit is None else log_mu.exp() * torch.sigmoid(-logit)
 
-    def classify(self, z_nk: Tensor) -> Tensor:
-        """Return the probability of each class (n, c) of mean codes."""
+    def classify(self, batch: Batch) -> Tensor:
+        """Return the probability of each class (n, c); the batch's own are not read."""
         assert self.classifier is not None, "the view told no classes"
-        return self.classifier(z_nk).softmax(1)
+        return self.classifier(self.embed(batch), self._logged(batch)).softmax(1)
 
     def dispersion(self) -> np.ndarray:
         """Return theta of each gene (g,): without what covariates or cells change of it."""
@@ -208,10 +208,9 @@ class NBVAE(GeneModel):
         if self.dims.covariates:
             self.mix.copy_(self.one_hot(torch.from_numpy(view.codes(table)[train])).mean(0))
         if self.config.gene_weighting == "var_mean":
-            mean_g = np.asarray(x_ng.mean(0)).ravel()
-            ratio_g = (np.asarray(x_ng.power(2).mean(0)).ravel() - mean_g**2) / np.maximum(mean_g, 1e-4)
-            weight_g = np.clip(ratio_g, 0.1, 100.0)
-            self.gene_weight.copy_(torch.from_numpy(weight_g / weight_g.mean()))
+            self.gene_weight.copy_(torch.from_numpy(var_mean(x_ng)))
+        if self.classifier is not None:
+            self.classifier.start(view.logged(table.take(table.rows("train", most=10_000))))
 
     def parameter_groups(self, train: NBVAETrain) -> list[dict]:
         """Return all but the dispersions and the adversary, and these, which move faster and do not decay."""
@@ -255,6 +254,9 @@ class NBVAE(GeneModel):
         columns = zip(covariate.unbind(1), self.dims.covariates, strict=True)
         return torch.cat([F.one_hot(c + 1, n + 1)[:, 1:] for c, n in columns], 1).float()
 
+    def _logged(self, batch: Batch) -> Tensor:
+        return log_depth(batch.x, self.dims.high / batch.library, batch.nonzero)
+
     def _encode(self, batch: Batch, codes_nc: Tensor | None, told_nc: Tensor | None) -> Gaussian:
         dropout = self.config.input_dropout if self.training else 0.0
         h = log_depth(batch.x, self.dims.high / batch.library, batch.nonzero, dropout=dropout)
@@ -295,6 +297,4 @@ class NBVAE(GeneModel):
         """Return cross-entropy and accuracy over the cells whose class is known and was not read, means of those."""
         hidden = torch.ones_like(mu[:, 0]) if told_nc is None else (told_nc.sum(1) == 0).float()
         share = batch.known * (self.config.label_drop if self.training and told_nc is not None else 1.0)
-        if self.training:
-            self.classifier.see(mu, batch.chance * hidden.unsqueeze(1), rows)
-        return self.classifier.judged(mu, batch.chance, hidden, rows * share)
+        return self.classifier.judged(mu, self._logged(batch), batch.chance, hidden, rows, share)

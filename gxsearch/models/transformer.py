@@ -233,7 +233,7 @@ class Transformer(GeneModel):
         asked = torch.cat([first_l.expand(len(bin_nl), -1), asked_nl], 1)
         h = self._encode(batch, bin_nl, told_np, asked)
         gene_m = asked.nonzero()[:, 1] >= self._genes.start
-        return h[gene_m], h[~gene_m].view(len(bin_nl), len(self.names), -1)
+        return h[gene_m], h[~gene_m].view(len(bin_nl), len(self.names), h.shape[1])
 
     def _cls(self, batch: Batch, told_np: Tensor) -> Tensor:
         """Return the last hidden state of CLS (n, d), read from all genes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,32 +16,74 @@ _EPOCHS = 2.0
 """Epochs over which codes are remembered; they move while their encoder learns."""
 
 _LEAST = 1e-6
+_COMPONENTS = 20
 
 
 class Classifier(nn.Module):
-    """A head that names the class of codes, and how it is judged."""
+    """A head that names the class of cells, and how it is judged; the Gaussian one reads components beside codes."""
 
-    def __init__(self, kind: Kind, k: int, n_classes: int, n_rows: int):
+    def __init__(self, kind: Kind, k: int, n_classes: int, n_rows: int, n_genes: int):
         super().__init__()
-        self.head = linear(k, n_classes) if kind == "linear" else GaussianClasses(k, n_classes, n_rows)
+        gaussian = kind == "gaussian"
+        self.components = Components(n_genes) if gaussian else None
+        self.head = GaussianClasses(k + self.components.k, n_classes, n_rows) if gaussian else linear(k, n_classes)
 
-    def forward(self, z_nk: Tensor) -> Tensor:
-        """Return the logits (n, c) of codes, in full precision."""
+    def start(self, h_ng: np.ndarray) -> None:
+        """Find the components of training cells (n, g)."""
+        if self.components is not None:
+            self.components.start(h_ng)
+
+    def forward(self, z_nk: Tensor, h_ng: Tensor) -> Tensor:
+        """Return the logits (n, c) of codes (n, k) and log counts (n, g), in full precision."""
         with torch.autocast(z_nk.device.type, enabled=False):
-            return self.head(z_nk.float())
+            return self.head(self._read(z_nk, h_ng))
 
-    def see(self, z_nk: Tensor, chance_nc: Tensor, rows: Tensor | float) -> None:
+    def see(self, z_nk: Tensor, h_ng: Tensor, chance_nc: Tensor, rows: Tensor | float) -> None:
         """Show training cells to a head that remembers them; see `GaussianClasses.see`."""
         if isinstance(self.head, GaussianClasses):
             with torch.autocast(z_nk.device.type, enabled=False):
-                self.head.see(z_nk.float(), chance_nc, rows)
+                self.head.see(self._read(z_nk, h_ng), chance_nc, rows)
 
-    def judged(self, z_nk: Tensor, chance_nc: Tensor, hidden_n: Tensor, count: Tensor | float) -> dict[str, Tensor]:
-        """Return cross-entropy in nats and accuracy of the `count` cells whose class is known and hidden from codes."""
-        logits_nc, judged_n = self(z_nk), (chance_nc.sum(1) > 0) * hidden_n
+    def judged(
+        self, z_nk: Tensor, h_ng: Tensor, chance_nc: Tensor, hidden_n: Tensor, rows: Tensor | float, share: float
+    ) -> dict[str, Tensor]:
+        """Return cross-entropy in nats and accuracy of cells whose class is known and hidden from their codes.
+
+        Args:
+            rows: rows of the batch. share: of them, those that are judged. In training a head that remembers sees them.
+        """
+        if self.training:
+            self.see(z_nk, h_ng, chance_nc * hidden_n.unsqueeze(1), rows)
+        logits_nc, judged_n = self(z_nk, h_ng), (chance_nc.sum(1) > 0) * hidden_n
         right_n = (logits_nc.argmax(1) == chance_nc.argmax(1)) * judged_n
         loss_n = -(chance_nc * logits_nc.log_softmax(1)).sum(1) * judged_n
-        return {"class_nll": loss_n.sum() / count, "accuracy": right_n.sum() / count}
+        return {"class_nll": loss_n.sum() / (rows * share), "accuracy": right_n.sum() / (rows * share)}
+
+    def _read(self, z_nk: Tensor, h_ng: Tensor) -> Tensor:
+        z_nk = z_nk.float()
+        return z_nk if self.components is None else torch.cat([z_nk, self.components(h_ng.float())], 1)
+
+
+class Components(nn.Module):
+    """Principal components of log counts, at most 20: what a few labels are enough to tell apart by a line."""
+
+    def __init__(self, n_genes: int):
+        super().__init__()
+        self.k = min(_COMPONENTS, n_genes)
+        self.register_buffer("mean", torch.zeros(n_genes))
+        self.register_buffer("weight", torch.zeros(n_genes, self.k))
+
+    def start(self, h_ng: np.ndarray) -> None:
+        """Find them; those beyond the rank stay zero."""
+        from sklearn.decomposition import PCA  # a second that only this start need pay
+
+        pca = PCA(min(self.k, *h_ng.shape), random_state=0).fit(h_ng)
+        self.mean.copy_(torch.from_numpy(pca.mean_))
+        self.weight[:, : pca.n_components_] = torch.from_numpy(pca.components_.T)
+
+    def forward(self, h_ng: Tensor) -> Tensor:
+        """Return the scores (n, k) of rows."""
+        return (h_ng - self.mean) @ self.weight
 
 
 class GaussianClasses(nn.Module):

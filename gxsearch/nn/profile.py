@@ -15,6 +15,14 @@ def one_profile(x_ng: sparse.csr_matrix, total_n: np.ndarray) -> tuple[np.ndarra
     return share_cg[0], theta_g
 
 
+def var_mean(x_ng: sparse.csr_matrix) -> np.ndarray:
+    """Return each gene's variance over mean (g,), from 0.1 to 100, with a mean of one."""
+    mean_g = np.asarray(x_ng.mean(0)).ravel()
+    ratio_g = (np.asarray(x_ng.power(2).mean(0)).ravel() - mean_g**2) / np.maximum(mean_g, 1e-4)
+    weight_g = np.clip(ratio_g, 0.1, 100.0)
+    return weight_g / weight_g.mean()
+
+
 def profiles(
     x_ng: sparse.csr_matrix, total_n: np.ndarray, group_n: np.ndarray, n_groups: int
 ) -> tuple[np.ndarray, np.ndarray]:

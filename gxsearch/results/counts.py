@@ -17,7 +17,7 @@ from gxsearch.results.package import Package
 from gxsearch.training.count_baselines import expressions
 
 
-def add(adata: AnnData, found: Package, table: Table, vectors: np.ndarray) -> None:
+def add(adata: AnnData, found: Package, table: Table) -> None:
     """Add what the model `nbvae` tells of the rows and genes of a table.
 
     obs["nbvae_library"], the totals; var["nbvae_dispersion"], theta of each gene, NaN for those that it lacks; and with
@@ -29,7 +29,8 @@ def add(adata: AnnData, found: Package, table: Table, vectors: np.ndarray) -> No
     if not view.classes:
         return
     with torch.no_grad():
-        chance_nc = model.classify(torch.from_numpy(vectors).to(next(model.parameters()).device)).cpu().numpy()
+        batches = view.cut(table, next(model.parameters()).device)
+        chance_nc = torch.cat([model.classify(batch).cpu() for batch in batches]).numpy()
     classes = np.array(view.classes, dtype=object)
     adata.obs[f"{name}_prediction"] = pd.Categorical(classes[chance_nc.argmax(1)], categories=classes)
     adata.obsm[f"{name}_probabilities"] = chance_nc

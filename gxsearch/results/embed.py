@@ -78,7 +78,7 @@ def embeddings(
     _add(adata, found, vectors, table.obs_names)
     x_ng = _add_series(adata, found, table, vectors) if isinstance(found.view, SeriesView) else table.x_ng
     if isinstance(found.view, CountsView):
-        count_outputs.add(adata, found, table, vectors)
+        count_outputs.add(adata, found, table)
     if isinstance(found.view, TokensView):
         token_outputs.add(adata, found, table, table.rows("train"))
     _add_control(adata, _reader(found, table, x_ng), table, vectors.shape[1], turned=found.turned)
@@ -124,7 +124,7 @@ def embed_new(
     vectors = found.embed_table(table, device=device)
     _add(adata, found, vectors, table.obs_names)
     if counts:
-        count_outputs.add(adata, found, table, vectors)
+        count_outputs.add(adata, found, table)
     if isinstance(found.view, TokensView):
         token_outputs.add(adata, found, table)
     if recon:

@@ -93,7 +93,7 @@ def labels(path: str, given: argparse.Namespace) -> None:
         z_nk = embed_table(model, view, table, CPU)
         pcs_nk = PCA(20, random_state=0).fit(view.logged(table)[train]).transform(view.logged(table))
         with torch.no_grad():
-            chance_nc = model.classify(torch.from_numpy(z_nk[test])).numpy()
+            chance_nc = torch.cat([model.classify(batch) for batch in view.cut(table.take(test), CPU)]).numpy()
         found = {
             "nbvae": np.array(view.classes)[chance_nc.argmax(1)],
             "logreg on nbvae": logreg(z_nk, name_n, told, test),

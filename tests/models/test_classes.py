@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from gxsearch.nn.classes import Classifier, GaussianClasses
+from gxsearch.nn.classes import Classifier, Components, GaussianClasses
 
-K, C = 4, 3
+K, C, G = 4, 3, 25
 
 
 def codes(n: int = 60) -> tuple[torch.Tensor, torch.Tensor]:
@@ -81,15 +82,37 @@ def test_fewer_cells_than_dimensions_and_a_class_never_seen_give_finite_logits()
 
 @pytest.mark.parametrize(("kind", "learns"), [("gaussian", 0), ("linear", 2)])
 def test_only_the_linear_head_has_weights_that_are_learnt(kind, learns):
-    assert len(list(Classifier(kind, K, C, 60).parameters())) == learns
+    assert len(list(Classifier(kind, K, C, 60, G).parameters())) == learns
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "linear"])
 def test_classes_are_told_in_full_precision_under_half_precision(kind):
-    head = Classifier(kind, K, C, 60)
+    head = Classifier(kind, K, C, 60, G)
     z, label = codes()
-    head.see(z, torch.eye(C)[label], 60.0)
+    h = torch.randn(60, G)
+    head.start(h.numpy())
+    head.see(z, h, torch.eye(C)[label], 60.0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = head(z)
+        half = head(z, h)
 
-    assert torch.equal(half, head(z))
+    assert torch.equal(half, head(z, h))
+
+
+def test_components_are_those_of_pca_and_zero_beyond_the_rank():
+    h = np.random.default_rng(0).normal(size=(7, G)).astype(np.float32)
+    found = Components(G)
+    found.start(h)
+
+    scores = PCA(7, random_state=0).fit_transform(h)
+    assert np.allclose(found(torch.from_numpy(h)).numpy()[:, :7], scores, atol=1e-4)
+    assert found.weight[:, 7:].abs().sum() == 0
+
+
+def test_what_codes_do_not_tell_apart_the_components_may():
+    z, label = codes(300)
+    h = torch.randn(300, G, generator=torch.Generator().manual_seed(1)) + 4 * torch.eye(C, G)[label]
+    blind, head = torch.zeros_like(z), Classifier("gaussian", K, C, 300, G)
+    head.start(h.numpy())
+    head.see(blind, h, torch.eye(C)[label], 300.0)
+
+    assert (head(blind, h).argmax(1) == label).float().mean() > 0.95
