@@ -102,7 +102,7 @@ def connected(address: str, resources: Resources, *, cpus: int | None = None) ->
         if address == LOCAL:
             here = {"num_cpus": cpus, "num_gpus": gpus, "include_dashboard": False, "_temp_dir": str(scratch / "r")}
             ray.init(address=LOCAL, **here, **_SILENT)
-            _let_agents_go(scratch)
+            _let_agents_go()
         else:
             os.environ.setdefault("RAY_AUTH_MODE", "token")
             ray.init(address=address, runtime_env={"env_vars": WORKER_ENV}, **_SILENT)
@@ -137,15 +137,18 @@ def _scratch() -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=above))
 
 
-def _let_agents_go(scratch: Path) -> None:
+def _let_agents_go() -> None:
     """Have the agents of Ray end soon when this process is killed.
 
     They end with the raylet, but first tell Ray's server that it died, which takes them a minute where the server died
     too. They do not where the raylet's log says that it was told to end; Ray 2.60 has no setting for it.
     """
-    for log in scratch.glob("session_2*/logs/raylet.out"):
-        with open(log, "a") as file:
-            file.write("gxsearch: what is not preceded by 'Raylet received SIGTERM' takes its agents a minute\n")
+    import ray._private.worker
+
+    with open(Path(ray._private.worker._global_node.get_logs_dir_path()) / "raylet.out", "a") as log:
+        log.write(
+            "gxsearch: where there is no 'Raylet received SIGTERM' in this file, its agents live on for a minute\n"
+        )
 
 
 def _alive(pid: int) -> bool:

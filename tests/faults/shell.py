@@ -30,10 +30,12 @@ class Command:
     Given `room`, no file that it writes may be of more bytes.
     """
 
+    program = ("-m", "gxsearch.cli")
+
     def __init__(self, folder: Path, *argv: str, room: int | None = None, **environment: str):
         self.folder, self._name = folder, uuid.uuid4().hex
         self._out, self._err = folder / f".{self._name}.out", folder / f".{self._name}.err"
-        command = [sys.executable, "-m", "gxsearch.cli", *argv]
+        command = [sys.executable, *self.program, *argv]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "GXSEARCH_MODELS": str(ROOT / "tests/toy"), **environment}
         environment |= {"GXSEARCH_STARTED_BY": self._name}
         limit = (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))) if room is not None else None
