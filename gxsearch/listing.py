@@ -12,7 +12,7 @@ import pandas as pd
 
 from gxsearch.console import short
 from gxsearch.errors import RunError, SpecError
-from gxsearch.overview import columns, figure
+from gxsearch.overview import aligned, figure
 from gxsearch.results import ablations, evaluation, leaderboard, ledger
 from gxsearch.results.run_dir import RunDir, is_number
 from gxsearch.results.similar import Similar
@@ -52,7 +52,7 @@ def ending(run: RunDir) -> str:
             f"done  {len(found)} trials: {counts}",
             f"best  trial {best.number:03d}, epoch {best.best_epoch}   {short(best.params)}",
             "",
-            columns(rows),
+            aligned(rows),
             *([f"{hidden} more measures of test rows are in the report"] if hidden else []),
             "",
             *(f"      {shown / path.relative_to(run.path)}" for path in files),
@@ -107,7 +107,7 @@ def _blocks(names: list[str], columns: dict[str, list[str]], corner: str = "") -
             title, cells = rest.pop(0)
             used += 2 + _width(title, cells)
             rows.append([title, *cells])
-        lines += ["", columns([list(row) for row in zip(*rows, strict=True)])]
+        lines += ["", aligned([list(row) for row in zip(*rows, strict=True)])]
     return lines
 
 
@@ -163,7 +163,7 @@ def trials(path: str, *, top: int | None, failed: bool, as_json: bool) -> str:
     if as_json:
         return frame.to_json(orient="records", indent=1)
     rows = [[figure(v) for v in row] for row in frame.astype(object).where(frame.notna(), "").itertuples(index=False)]
-    return columns([list(frame.columns), *rows])
+    return aligned([list(frame.columns), *rows])
 
 
 def best(path: str, form: str) -> str:

@@ -20,7 +20,7 @@ def models(name: str | None, *, as_json: bool) -> str:
         rows = [
             [n, (registry.get(n).__doc__ or "").splitlines()[0], registry.get(n).reference] for n in registry.names()
         ]
-        return json.dumps(rows, indent=1) if as_json else columns([["model", "what it is", "reference"], *rows])
+        return json.dumps(rows, indent=1) if as_json else aligned([["model", "what it is", "reference"], *rows])
     kind = registry.get(name, name)
     groups = {"model": kind.Config, "train": kind.Train, "data.view": kind.View.Config}
     found = [
@@ -33,7 +33,7 @@ def models(name: str | None, *, as_json: bool) -> str:
     rows = [[r["setting"], r["type"], figure(r["default"]), r["bounds"], r["meaning"]] for r in found]
     measures = ", ".join(f"{metric} ({mode})" for metric, mode in objectives.measures(kind).items())
     head = f"{name}   {(kind.__doc__ or '').splitlines()[0]}\n{kind.reference}\nmeasures: {measures}\n\n"
-    return head + columns([["setting", "type", "default", "bounds", "meaning"], *rows])
+    return head + aligned([["setting", "type", "default", "bounds", "meaning"], *rows])
 
 
 def checked(spec: Spec, found: dict[str, Any]) -> str:
@@ -59,7 +59,7 @@ def checked(spec: Spec, found: dict[str, Any]) -> str:
     return "\n".join([*lines, "ok"])
 
 
-def columns(rows: list[list[str]]) -> str:
+def aligned(rows: list[list[str]]) -> str:
     """Return rows of words as columns that stand below each other."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
