@@ -147,7 +147,7 @@ def _let_agents_go() -> None:
 
     with open(Path(ray._private.worker._global_node.get_logs_dir_path()) / "raylet.out", "a") as log:
         log.write(
-            "gxsearch: where there is no 'Raylet received SIGTERM' in this file, its agents live on for a minute\n"
+            "gxsearch: without 'Raylet received SIGTERM' here, its agents live on for a minute\n"
         )
 
 
