@@ -126,6 +126,13 @@ def finished(run: RunDir) -> dict[int, list]:
     return {t.number: t.history for t in trials(run.ledger) if t.state != "running"}
 
 
+def lost(run: RunDir) -> int:
+    """Return the most epochs that a running trial has told of beyond its newest checkpoint."""
+    running = [t for t in trials(run.ledger) if t.state == "running"]
+    saved = {t.number: max((int(p.name) for p in run.checkpoints(t.number).glob("[0-9]*")), default=0) for t in running}
+    return max((len(t.history) - saved[t.number] for t in running), default=0)
+
+
 def one_line(command: Command) -> str:
     """Return the one line that a command said; fail if it said more, or showed a traceback."""
     assert "Traceback" not in command.err, command.err

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from damage import go_on
-from shell import Command, count, finished, one_line, wait_for
+from shell import Command, count, finished, lost, one_line, wait_for
 
 from gxsearch.results.ledger import events, trials
 from gxsearch.results.run_dir import RunDir
@@ -41,13 +41,6 @@ def told(run: RunDir) -> list[tuple]:
 
 def epochs(run: RunDir) -> int:
     return count(run, "epoch")
-
-
-def lost(run: RunDir) -> int:
-    """Return the most epochs that a running trial has told of beyond its newest checkpoint."""
-    running = [t for t in trials(run.ledger) if t.state == "running"]
-    saved = {t.number: max((int(p.name) for p in run.checkpoints(t.number).glob("[0-9]*")), default=0) for t in running}
-    return max((len(t.history) - saved[t.number] for t in running), default=0)
 
 
 def ends_the_same(start, run: RunDir, whole: list[tuple]) -> None:
