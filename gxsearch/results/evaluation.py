@@ -114,10 +114,19 @@ def read_clusters(run: RunDir) -> pd.DataFrame | None:
         frame = pd.read_csv(run.clusters, dtype={"vectors": str})
         known = [name for name in (*COLUMNS, *CLASS_COLUMNS) if name in frame or name in COLUMNS]
         frame[known[1:]].astype(float)
+        if not _is_whole(frame):
+            raise ValueError("values are missing")
     except (KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise RunError.one("E631", str(run.clusters), f"cannot be read ({reason})", "remove it") from None
     return frame if len(frame) else None
+
+
+def _is_whole(frame: pd.DataFrame) -> bool:
+    """Say whether a table has all values that are read without a look whether they are there."""
+    needed = [name for name in ("vectors", "k", "classes") if name in frame]
+    known = frame.groupby("vectors")["ari"].count() if "ari" in frame else frame["k"]
+    return bool(frame[needed].notna().all(axis=None) and (known > 0).all() and ("ari" in frame) <= ("classes" in frame))
 
 
 def class_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:

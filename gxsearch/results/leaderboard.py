@@ -169,7 +169,17 @@ def _rows(path: Any) -> list[dict[str, Any]]:
     rows = _json(path, list)
     if not all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in rows):
         raise RunError.one("E631", str(path), "is not a list of rows with names")
+    for row in rows:
+        _check_numbers(row, path)
     return rows
+
+
+def _check_numbers(row: dict[str, Any], path: Any) -> None:
+    """Raise where a measure that rows are ranked by (``val/...``) is no number."""
+    measures = [name for name in row if name.startswith("val/")]
+    odd = next((name for name in measures if type(row[name]) not in (int, float)), None)
+    if odd is not None:
+        raise RunError.one("E631", str(path), f"'{odd}' is no number: {row[odd]!r}", "restore it, or remove it")
 
 
 def _json(path: Any, kind: type) -> Any:

@@ -169,8 +169,10 @@ def _is_event(event: Any) -> bool:
     """Say whether a line is what we write: a checksum tells damage from what was written, not by whom."""
     if not isinstance(event, dict):
         return False
-    form = {"seq": int, "event": str, "time": str} | _FIELDS.get(event.get("event"), {})
-    if not all(isinstance(event.get(name), kind) for name, kind in form.items()):
+    if not isinstance(event.get("event"), str):
+        return False
+    form = {"seq": int, "time": str} | _FIELDS.get(event["event"], {})
+    if not all(isinstance(event.get(name, ...), kind) for name, kind in form.items()) or not _is_time(event["time"]):
         return False
     if event["event"] == "trial_ended":
         return isinstance(event.get("reason"), str)
@@ -178,6 +180,13 @@ def _is_event(event: Any) -> bool:
         return event.get("trial", 0) >= 0
     metrics = event["metrics"]
     return all(isinstance(value, _NUMBER) for value in metrics.values()) and {"best", "best_epoch"} <= set(metrics)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _mend(path: Path) -> int:

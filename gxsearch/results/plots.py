@@ -119,7 +119,7 @@ def curves_data(run: RunDir) -> pd.DataFrame:
     metric = Objective.of(run).metric
     ranks = {trial.number: rank for rank, trial in enumerate(leaderboard.ranked(run), 1)}
     rows = [
-        (trial.number, int(epoch["epoch"]), epoch[metric], ranks.get(trial.number, math.nan))
+        (trial.number, int(epoch["epoch"]), epoch.get(metric, math.nan), ranks.get(trial.number, math.nan))
         for trial in trials(run.ledger)
         for epoch in trial.history
     ]

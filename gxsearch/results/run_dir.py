@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gxsearch.errors import RunError, SpecError, UnsafeError
+from gxsearch.results.run_form import check_form
 
 
 class RunDir:
@@ -89,7 +90,7 @@ class RunDir:
             known = isinstance(found, dict) and found.pop("sha256", None)
             if known and known != _digest(found):
                 raise ValueError("its sha256 is not that written")
-            _check_form(found)
+            check_form(found)
         except (OSError, ValueError, RecursionError) as error:
             raise RunError.one("E602", str(self.run), f"cannot be read ({error})", "restore it") from None
         return found
@@ -105,22 +106,6 @@ def _digest(facts: dict[str, Any]) -> str:
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_FORM = {
-    "id name created gxsearch spec.name spec.model spec.data.path spec.objective.metric spec.objective.mode": str,
-    "spec versions data space_domains spec.data spec.objective spec.space spec.budget": dict,
-}
-"""What everything that reads run.json relies on: keys in groups, and their type."""
-
-
-def _check_form(facts: Any) -> None:
-    """Raise a ValueError where run.json lacks what it must have."""
-    for names, kind in _FORM.items():
-        for name in names.split():
-            value = facts
-            for key in name.split("."):
-                value = value.get(key) if isinstance(value, dict) else None
-            if not isinstance(value, kind):
-                raise ValueError(f"'{name}' is missing or of a wrong type")
 
 
 def is_number(word: str) -> bool:
