@@ -21,6 +21,7 @@ ENTRY = {
     "nbvae": "val/elbo",
     "rvagene": "val/elbo",
     "spatial": "val/loss",
+    "transformer": "val/loss",
     "vae": "val/masked_mse",
 }
 
