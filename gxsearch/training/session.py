@@ -133,7 +133,7 @@ def _check_told(metric: str, metrics: Metrics) -> None:
     if metric not in metrics:
         told = [name for name in metrics if name.startswith("val/") and not name.endswith("_weight")]
         what = f"these settings give no measure '{metric}'"
-        raise TrialError.one("E703", "objective.metric", what, did_you_mean(metric, told))
+        raise TrialError.one("E705", "objective.metric", what, did_you_mean(metric, told))
 
 
 def _probed(probe: Probe, runtime: Runtime, model: GeneModel, view: View) -> Metrics:

@@ -87,7 +87,7 @@ def test_what_a_training_raises_reaches_the_step(job, table, tmp_path):
 
     stepper = Stepper(lambda report: train_here(broken, bench, Place(1, 0), tmp_path, report))
 
-    with pytest.raises(KeyError, match="val/nothing"):
+    with pytest.raises(TrialError, match="E705.*val/nothing"):
         stepper.next()
 
 
