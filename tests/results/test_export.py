@@ -10,7 +10,6 @@ from gxsearch.errors import DataError, RunError, UnsafeError
 from gxsearch.results import leaderboard, package
 from gxsearch.results.export import export, load
 
-
 FILES = {"config.json", "model.safetensors", "genes.txt", "view.json", "metrics.json", "README.md", "manifest.json"}
 
 
