@@ -168,12 +168,12 @@ def all_fail(side) -> Answer:
     command = side.start(fail=True)
     code = _end(command)
     lines = [line for line in command.err.splitlines() if line.strip()]
-    return f"exit {code}, {len(lines)} lines", code == 7 and len(lines) == 1
+    return f"exit {code}, {len(lines)} line(s)", code == 7 and len(lines) == 1
 
 
 def same_name(side) -> Answer:
-    first = _end(side.start(trials=2, epochs=4))
-    code = _end(side.start(trials=2, epochs=4))
+    first = _end(side.start(trials=2))
+    code = _end(side.start(trials=2))
     return f"exit {first}, then {code}", (first, code) == (0, 6)
 
 

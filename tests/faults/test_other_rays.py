@@ -39,7 +39,7 @@ def test_the_traces_of_a_dead_ray_are_not_followed(folder, start):
     stale.parent.mkdir()
     stale.write_text("127.0.0.1:1")
 
-    command = start("tune", "toy.yaml", "-n", "2", "-q", RAY_TMPDIR=str(folder), RAY_ADDRESS="127.0.0.1:1")
+    command = start("tune", "toy.yaml", "-q", RAY_TMPDIR=str(folder), RAY_ADDRESS="127.0.0.1:1")
 
     assert command.wait() == 0 and not command.err
     command.check_gone()
