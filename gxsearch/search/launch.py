@@ -105,6 +105,7 @@ def connected(address: str, resources: Resources, *, cpus: int | None = None) ->
             _let_agents_go()
         else:
             os.environ.setdefault("RAY_AUTH_MODE", "token")
+            ray._raylet.Config.initialize("")  # it may have been imported before that was set
             ray.init(address=address, runtime_env={"env_vars": WORKER_ENV}, **_SILENT)
             have = ray.cluster_resources()
             fit = slots(resources, have.get("CPU", 0), have.get("GPU", 0))
