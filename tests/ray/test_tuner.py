@@ -105,7 +105,7 @@ def test_a_signal_that_comes_before_tune_listens_stops_the_search_too():
         os.kill(os.getpid(), signal.SIGTERM)
 
         assert caught == [signal.SIGTERM]
-        assert Whistle(SimpleNamespace(done=False), caught).stop_all()
+        assert Whistle(SimpleNamespace(done=False), caught, SimpleNamespace(look=lambda: False)).stop_all()
 
 
 def test_the_ray_of_somebody_else_is_refused_and_left_alone(slots):

@@ -352,14 +352,22 @@ def test_what_asks_for_too_much_memory_is_refused():
         raise UnsafeError(found)
 
 
-def test_a_look_leaves_no_process_and_no_open_file(tmp_path):
+def test_a_look_leaves_no_process_and_no_open_file(tmp_path, monkeypatch):
     with h5py.File(tmp_path / "x.h5ad", "w") as file:
         file["x"] = np.ones(3)
     before = len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
+    forked, fork = [], os.fork
 
+    def watched() -> int:
+        forked.append(fork())
+        return forked[-1]
+
+    monkeypatch.setattr(os, "fork", watched)
     for _ in range(5):
         guard_hdf5(tmp_path / "x.h5ad", "x")
 
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert len(forked) == 5
+    for pid in forked:
+        with pytest.raises(ChildProcessError):  # it was waited for
+            os.waitpid(pid, os.WNOHANG)
     assert not before or len(os.listdir("/proc/self/fd")) == before
