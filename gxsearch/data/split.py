@@ -27,11 +27,23 @@ def split(obs_names: np.ndarray, config: Split, columns: Mapping[str, np.ndarray
         obs_names: unique row names (n,).
         columns: text columns (n,) that `config` names as group and stratify.
     """
+    if config.val_seed is not None:
+        return _divided_anew(obs_names, config, columns)
     class_n = _codes(columns[config.stratify]) if config.stratify else np.zeros(len(obs_names), dtype=np.int64)
     if config.group:
         names, group_n = np.unique(columns[config.group].astype(str), return_inverse=True)
         return _place_groups(_hashes(names, config.seed), group_n, class_n, config)[group_n]
     return _cut(_hashes(obs_names, config.seed), class_n, config)
+
+
+def _divided_anew(obs_names: np.ndarray, config: Split, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the split with the same test rows, and the others divided by `val_seed`."""
+    part_n = split(obs_names, config.model_copy(update={"val_seed": None}), columns)
+    others = np.flatnonzero(part_n != PARTS.index("test"))
+    rest = {"val": config.val / (1 - config.test), "test": 0.0, "seed": config.val_seed, "val_seed": None}
+    among = {name: values[others] for name, values in columns.items()}
+    part_n[others] = split(obs_names[others], config.model_copy(update=rest), among)
+    return part_n
 
 
 def tiled(

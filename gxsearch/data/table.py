@@ -47,6 +47,9 @@ class Split(Config):
         high=50,
     )
     seed: int = knob(0, doc="seed of the split", low=0)
+    val_seed: int | None = knob(
+        None, doc="seed by which the rows that `seed` does not hold out for test are divided anew", low=0
+    )
 
 
 class DataConfig(Config):

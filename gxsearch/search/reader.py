@@ -17,7 +17,7 @@ from gxsearch.search.domain import Float
 from gxsearch.search.grammar import SpaceReader
 from gxsearch.search.knobs import section_faults
 from gxsearch.search.override import SECTIONS
-from gxsearch.search.sections import STOPS, Budget, Objective, Resources, SearchConfig, Stop, seconds
+from gxsearch.search.sections import STOPS, Budget, Confirm, Objective, Resources, SearchConfig, Stop, seconds
 from gxsearch.search.space import Space
 from gxsearch.search.start import read_start
 from gxsearch.search.yaml_file import Document, Where
@@ -57,6 +57,7 @@ class SpecReader:
         parts = {key: self.doc.get((key,)) for key in ("name", "model")} | {"first": self._first(data)}
         parts |= {"data": data, "objective": objective, "space": space, "search": search}
         parts |= {"stop": stop, "budget": budget, "resources": resources}
+        parts |= {"confirm": self._section(Confirm, ("confirm",))}
         return parts | {"notes": notes + (lint.notes(space, search, budget) if not self.faults else [])}
 
     def _oriented(self, data: DataConfig, model: type[GeneModel]) -> DataConfig:

@@ -77,13 +77,19 @@ class Referee:
         if not self.order.may_create():
             return None
         params = self.study.ask(number, known)
-        trial = Standing(number, params, derive(self.spec.search.seed, "trial", number) % 2**31, [])
+        trial = Standing(number, params, self._seed(number), [])
         self.trials[number] = trial
         self._write("trial_created", durable=True, trial=number, params=params, seed=trial.seed)
         self.judge.add(number, params)
         self.order.create(number, self.cost(params))
         self._tell("created", trial)
         return trial
+
+    def _seed(self, number: int) -> int:
+        """Return the seed of a trial; of draws that are repeated, that of the repetition."""
+        n = self.spec.search.repeats
+        drawn = ("trial", number) if n == 1 else ("repeat", number % n)
+        return derive(self.spec.search.seed, *drawn) % 2**31
 
     def enough(self) -> bool:
         """Whether no further trial will be created; that is so too once the first ones have all failed alike."""

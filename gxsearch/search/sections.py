@@ -24,6 +24,15 @@ class SearchConfig(Config):
     startup: int = knob(10, doc="random draws before the sampler learns from them", low=0)
     seed: int = knob(0, doc="seed of all draws and trainings", low=0, high=2**32 - 1)
     start: list[dict[str, Any]] = knob([], doc="draws tried first; what they leave out is drawn")
+    repeats: int = knob(1, doc="trainings of each draw of start, over seeds that are the same for all of them", low=1)
+
+
+class Confirm(Config):
+    """Trains the best trials again, over new seeds that are the same for all of them, before anything is claimed."""
+
+    top: int = knob(0, doc="trials that are trained again after the search; 0 confirms nothing", low=0, high=100)
+    seeds: int = knob(3, doc="trainings of each, over the same seeds", low=1, high=100)
+    splits: int = knob(1, doc="divisions of the rows that are not test rows; the first is that of the search", low=1)
 
 
 class Asha(Config):

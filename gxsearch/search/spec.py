@@ -15,7 +15,7 @@ from gxsearch.errors import Fault, SpecError
 from gxsearch.search import knobs
 from gxsearch.search.override import assemble
 from gxsearch.search.reader import FORMAT, SpecReader, kinds_of
-from gxsearch.search.sections import Budget, Objective, Resources, SearchConfig, Stop
+from gxsearch.search.sections import Budget, Confirm, Objective, Resources, SearchConfig, Stop
 from gxsearch.search.space import Space
 from gxsearch.search.yaml_file import read_bytes
 
@@ -47,13 +47,14 @@ class Spec:
     stop: Stop
     budget: Budget
     resources: Resources
+    confirm: Confirm
     notes: list[str] = field(default_factory=list)
     first: str | None = None
 
     @property
     def sha256(self) -> str:
-        """Fingerprint of what decides the trials: all but name, budget and resources (and path, text, notes)."""
-        left_out = ("path", "text", "name", "budget", "resources", "notes")
+        """Fingerprint of what decides the trials: all but name, budget, resources and confirm (and path, text, notes)."""
+        left_out = ("path", "text", "name", "budget", "resources", "confirm", "notes")
         kept = {key: value for key, value in self.to_json().items() if key not in left_out}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
@@ -67,7 +68,7 @@ class Spec:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Spec:
         """Rebuild a spec from `to_json`."""
-        sections = {key: config.model_validate(data[key]) for key, config in _typed().items()}
+        sections = {key: config.model_validate(data.get(key, {})) for key, config in _typed().items()}
         plain = {key: data[key] for key in ("path", "name", "model")}
         text, notes = data["text"].encode(), list(data["notes"])
         space, first = Space.from_json(data["space"]), data.get("first")
@@ -108,7 +109,7 @@ def _typed() -> dict[str, type[Config]]:
     from gxsearch.data.table import DataConfig
 
     named = {"objective": Objective, "search": SearchConfig, "stop": Stop, "budget": Budget, "resources": Resources}
-    return {"data": DataConfig, **named}
+    return {"data": DataConfig, **named, "confirm": Confirm}
 
 
 def _kinds(model: str) -> knobs.Kinds:

@@ -44,7 +44,7 @@ class Study:
 
     def ask(self, number: int, known: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the settings of trial `number`, by name; `known` ones, from a ledger, are taken as they are."""
-        fixed = known if known is not None else self._start[number] if number < len(self._start) else None
+        fixed = known if known is not None else self._begun(number)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.sampler = _sampler(self._spec, number)
@@ -55,6 +55,11 @@ class Study:
             params = self._spec.space.draw(lambda name, domain: _suggest(trial, name, domain))
         self._live[number] = trial
         return params
+
+    def _begun(self, number: int) -> dict[str, Any] | None:
+        """Return the draw of the start that a trial takes; None beyond them."""
+        place = number // self._spec.search.repeats
+        return self._start[place] if place < len(self._start) else None
 
     def report(self, number: int, value: float, epoch: int) -> None:
         """Tell the objective of an epoch."""

@@ -153,3 +153,19 @@ def test_tiles_do_not_depend_on_the_order_of_the_spots_nor_on_where_the_section_
     whole, turned, moved = (tiled(Split(tiles=3), {}, at)[1][TILE] for at in (at_nd, at_nd[order], 50 + 7 * at_nd))
 
     assert np.array_equal(whole[order], turned) and np.array_equal(whole, moved)
+
+
+def test_dividing_anew_keeps_the_test_rows_and_the_sizes():
+    names = np.array([f"cell{i}" for i in range(400)])
+    columns = {"type": np.array([f"t{i % 3}" for i in range(400)]), "donor": np.array([f"d{i % 40}" for i in range(400)])}
+    for given in ({"stratify": "type"}, {"group": "donor"}, {}):
+        first = split(names, Split(val=0.15, test=0.2, **given), columns)
+        again = [split(names, Split(val=0.15, test=0.2, val_seed=i, **given), columns) for i in (7, 8)]
+        for other in again:
+            assert np.array_equal(other == 2, first == 2)
+            assert abs((other == 1).sum() - (first == 1).sum()) <= 10
+            assert ((other == 1) != (first == 1)).any()
+        assert (again[0] != again[1]).any()
+    donors = columns["donor"]
+    grouped = split(names, Split(group="donor", val_seed=7), columns)
+    assert all(len(set(grouped[donors == donor])) == 1 for donor in np.unique(donors))
