@@ -139,17 +139,17 @@ def _scratch() -> Path:
 
 
 def _let_agents_go() -> None:
-    """Have the agents of Ray end soon when this process is killed.
+    """Have the agents of Ray end soon when this process is killed, which nothing of ours is left to do then.
 
-    They end with the raylet, but first tell Ray's server that it died, which takes them a minute where the server died
-    too. They do not where the raylet's log says that it was told to end; Ray 2.60 has no setting for it.
+    They see that the raylet has gone, but first tell Ray's server, for 60 s where that has gone too: the figure is
+    fixed in Ray 2.60 (`publish_error_to_driver`), no timeout that can be set shortens it, and a raylet without its
+    agents ends. They do not tell of a raylet whose log says that it was asked to end. Should another Ray look for
+    other words, a killed search leaves two idle processes for a minute, and tests/faults/test_signals.py says so.
     """
     import ray._private.worker
 
     with open(Path(ray._private.worker._global_node.get_logs_dir_path()) / "raylet.out", "a") as log:
-        log.write(
-            "gxsearch: without 'Raylet received SIGTERM' here, its agents live on for a minute\n"
-        )
+        log.write("gxsearch: not so, but its agents look for it: Raylet received SIGTERM\n")
 
 
 def _alive(pid: int) -> bool:
