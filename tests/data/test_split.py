@@ -61,7 +61,7 @@ def test_groups_stay_whole_and_each_part_has_one(n: int, groups: int, val: float
 
 @fast
 @given(n=st.integers(8, 200), kinds=st.integers(1, 8), val=SHARES, test=SHARES, seed=st.integers(0, 9))
-def test_each_class_has_its_share_within_a_row_and_the_sizes_are_exact(n, kinds, val, test, seed):
+def test_each_class_has_its_share_within_a_row_and_a_half_and_the_sizes_are_exact(n, kinds, val, test, seed):
     config = Split(val=val, test=test, stratify="kind", seed=seed)
     kind_n = drawn(n, kinds, seed)
 
@@ -70,8 +70,8 @@ def test_each_class_has_its_share_within_a_row_and_the_sizes_are_exact(n, kinds,
     assert {part: int((part_n == i).sum()) for i, part in enumerate(PARTS)} == sizes(n, config)
     for kind in set(kind_n):
         of_kind = part_n[kind_n == kind]
-        assert abs((of_kind == PARTS.index("test")).sum() - test * len(of_kind)) <= 1
-        assert abs((of_kind == PARTS.index("train")).sum() - (1 - val - test) * len(of_kind)) <= 1
+        assert abs((of_kind == PARTS.index("test")).sum() - test * len(of_kind)) <= 1.5
+        assert abs((of_kind == PARTS.index("train")).sum() - (1 - val - test) * len(of_kind)) <= 1.5
 
 
 def test_a_row_more_moves_few_others():
