@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gxsearch.results.run_dir import RunDir, is_number
+from gxsearch.search.spec import Spec
 
 
 def ablate(
@@ -179,3 +180,18 @@ def predict(
     if out is not None:
         inferred.write(made, out, force=force)
     return made
+
+
+def warmed(spec: Spec, runs: Sequence[str | Path], *, top: int = 3) -> Spec:
+    """Return a spec whose search begins with the best settings of older runs of the same model, `top` of each.
+
+    The runs may be of other data and other spaces: what `spec` does not search is left out, and a value outside its
+    ranges is drawn anew. `notes` of the result says so.
+
+    Raises:
+        RunError: naming all runs that are missing or damaged.
+        SpecError: when a run is of another model, has no result, or nothing of it fits.
+    """
+    from gxsearch.search.warm import warmed as begun
+
+    return begun(spec, runs, top=top)

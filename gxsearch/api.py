@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gxsearch.after import ablate, embed, embedded_path, generate, genes, open_model, predict
+from gxsearch.after import ablate, embed, embedded_path, generate, genes, open_model, predict, warmed
 from gxsearch.errors import GxError, RunFailed
 from gxsearch.results.run_dir import RunDir, fresh_name, named, refuse_existing
 from gxsearch.search.spec import Spec, load
 from gxsearch.search.stopped import Interrupted, lost, told
 
 __all__ = ["ablate", "check", "embed", "embedded_path", "generate", "genes", "load_spec", "open_model"]
-__all__ += ["predict", "pseudobulk", "resume", "train", "tune"]
+__all__ += ["predict", "pseudobulk", "resume", "train", "tune", "warmed"]
 LOCAL = "local"
 
 
@@ -52,12 +52,14 @@ def tune(
     out: str | Path = "runs",
     name: str | None = None,
     address: str = LOCAL,
+    warm: Sequence[str | Path] = (),
     quiet: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> RunDir:
     """Search a space; return the run folder, with its results made.
 
     Args:
+        warm: older runs whose best settings are tried first, as `warmed` says.
         out: the folder that holds runs. name: of the run's folder; by default the spec's with the time.
         address: `local` starts a Ray of its own on this machine; else that of a cluster.
         quiet: show no progress. say: is told what is being done.
@@ -69,6 +71,7 @@ def tune(
     from gxsearch.search.intake import dims, read_table
     from gxsearch.search.launch import connected, local_resources, slots
 
+    spec = warmed(spec, warm) if warm else spec
     spec.check_corners()
     if spec.first is not None:
         from gxsearch.search.stages import first_spec

@@ -62,18 +62,24 @@ def check(spec: str, sets: Sequence[str], no_data: bool) -> None:
 @click.option("-j", "--concurrent", type=click.IntRange(1), help="Trials at once.")
 @click.option("--gpus", type=click.FloatRange(0), help="GPUs per worker of a trial; 0.5 lets two trials share one.")
 @click.option("--seed", type=click.IntRange(0), help="Seed of draws and trainings.")
+@click.option("--from", "older", multiple=True, metavar="RUN", help="Begin with the best settings of this run.")
+@click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Of each --from, how many.")
 @click.option("--name", help="Name of the run's folder; by default the spec's with the time.")
 @RUNS
 @ADDRESS
 @QUIET
-def tune(spec: str, sets: Sequence[str], name: str | None, out: str, address: str, quiet: bool, **given: Any) -> None:
+def tune(
+    spec: str, sets: Sequence[str], older: Sequence[str], top: int, name: str | None, quiet: bool, **given: Any
+) -> None:
     """Search a space of settings and make the results."""
     from gxsearch import api
 
+    where = {key: given.pop(key) for key in ("out", "address")}
     loaded = api.load_spec(spec, *sets, *_as_sets(given))
+    loaded = api.warmed(loaded, older, top=top) if older else loaded
     for note in loaded.notes:
         _say(f"note: {note}")
-    run = api.tune(loaded, out=out, name=name, address=address, quiet=quiet, say=_sayer(quiet))
+    run = api.tune(loaded, name=name, quiet=quiet, say=_sayer(quiet), **where)
     from gxsearch import listing  # after what may be refused: it takes a while to import
 
     click.echo(listing.ending(run))
