@@ -15,6 +15,7 @@ stopped trial had run beyond ``epochs`` before word reached it do not count.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -44,7 +45,10 @@ class Ledger:
 
         Raises:
             OSError: when it cannot be written, for the disk is full; the ledger ends with the event before, then.
+            FileNotFoundError: when the file was deleted or moved: what is written to it would be read by nobody.
         """
+        if not os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.path)):
+            raise FileNotFoundError(errno.ENOENT, "another file is in the place of the ledger", str(self.path))
         record = {"seq": self._next, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event}
         whole = os.fstat(self._file.fileno()).st_size
         try:

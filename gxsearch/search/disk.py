@@ -1,8 +1,9 @@
-"""Disk: a search stops in time, with all that it has, when the disk that holds its folder fills up."""
+"""Disk: a search stops in time, with all that it has, when its disk fills up or its folder is taken away."""
 
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -44,19 +45,35 @@ def full(run: RunDir) -> RunFailed:
     return RunFailed.one("E711", str(run.path), what, f"free some, then: gxsearch resume {run.path}")
 
 
+def is_gone(error: BaseException, run: RunDir) -> bool:
+    """Tell whether an error comes of a run folder that is where it was no more."""
+    if not isinstance(error, FileNotFoundError) or error.filename is None:
+        return False
+    missing = Path(os.fsdecode(error.filename))
+    return missing == run.ledger or missing.is_relative_to(run.path) and not run.ledger.exists()
+
+
+def gone(run: RunDir) -> RunFailed:
+    """Return what to say of a search whose folder was taken away."""
+    what = "the run folder was deleted or moved while the search ran, which has ended"
+    return RunFailed.one("E713", str(run.path), what, "if it was moved: gxsearch resume NEW_PLACE; else search again")
+
+
 @contextmanager
 def told_when_full(run: RunDir) -> Iterator[None]:
-    """Tell of a full disk in one line.
+    """Tell of a full disk, or of a folder that was taken away, in one line.
 
     Raises:
-        RunFailed: E711 in place of an OSError that says so.
+        RunFailed: E711 or E713 in place of an OSError that says so.
     """
     try:
         yield
     except OSError as error:
-        if not is_full(error):
-            raise
-        raise full(run) from error
+        if is_full(error):
+            raise full(run) from error
+        if is_gone(error, run):
+            raise gone(run) from error
+        raise
 
 
 class Room:
@@ -64,24 +81,41 @@ class Room:
 
     def __init__(self, run: RunDir, slots: int):
         self._run, self._slots, self._looked = run, slots, 0.0
-        self.full = False
+        self.full = self.gone = False
 
     def look(self) -> bool:
-        """Return whether the disk is full, or too full for the checkpoints to come."""
-        if not self.full and time.monotonic() - self._looked > _EVERY_S:
+        """Return whether the folder is gone, or the disk full, or too full for the checkpoints to come."""
+        if not self.lost and time.monotonic() - self._looked > _EVERY_S:
             self._looked = time.monotonic()
-            self.full = shutil.disk_usage(self._run.path).free < self._low_water()
-        return self.full
+            with self.noted():
+                self.gone = not self._run.ledger.exists()
+                self.full = not self.gone and shutil.disk_usage(self._run.path).free < self._low_water()
+        return self.lost
+
+    @property
+    def lost(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self.full or self.gone
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Take note of a disk that is full instead of raising; other errors are raised."""
+        """Take note of a full disk, or of a folder that is gone, instead of raising; other errors are raised."""
         try:
             yield
         except OSError as error:
-            if not is_full(error):
+            self.full |= is_full(error)
+            self.gone |= is_gone(error, self._run)
+            if not self.lost:
                 raise
-            self.full = True
+
+    def check(self) -> None:
+        """Raise what was noted.
+
+        Raises:
+            RunFailed: E711 or E713.
+        """
+        if self.lost:
+            raise gone(self._run) if self.gone else full(self._run)
 
     def _low_water(self) -> int:
         newest = (max(trial.glob("[0-9]*"), default=None) for trial in self._run.path.glob("trials/*/checkpoints"))

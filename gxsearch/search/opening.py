@@ -24,7 +24,7 @@ from gxsearch.errors import RunError
 from gxsearch.models import registry
 from gxsearch.results.ledger import Ledger, events
 from gxsearch.results.run_dir import RunDir, refuse_existing, sealed, write_atomic
-from gxsearch.search.disk import check_room, is_full, told_when_full
+from gxsearch.search.disk import check_room, is_full, is_gone, told_when_full
 from gxsearch.search.edited import changes
 from gxsearch.search.intake import checkpoint_bytes, dims, read_table
 from gxsearch.search.referee import Referee, replay
@@ -60,11 +60,11 @@ class Opened:
             self.close("interrupted" if kind is not None and issubclass(kind, KeyboardInterrupt) else "failed")
 
     def close(self, state: str, reason: str = "") -> None:
-        """Write how this start of the search ended, where there is room to, and let go of the folder."""
+        """Write how this start of the search ended, where that can be, and let go of the folder."""
         try:
             self.ledger.append("run_ended", durable=True, state=state, reason=reason)
         except OSError as error:
-            if not is_full(error):
+            if not (is_full(error) or is_gone(error, self.run)):
                 raise
         finally:
             self.ledger.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gxsearch.errors import AGAIN, Fault, GxError, RunError, RunFailed
 from gxsearch.results.run_dir import RunDir
+from gxsearch.search.disk import gone, is_gone
 
 
 class Interrupted(RunError):
@@ -35,7 +36,7 @@ def told(folder: Path) -> Iterator[None]:
     What nobody foresaw is written to its log.
 
     Raises:
-        Interrupted: in place of a KeyboardInterrupt.
+        Interrupted: in place of a KeyboardInterrupt. RunFailed: E713 when the folder is gone.
     """
     try:
         yield
@@ -45,7 +46,9 @@ def told(folder: Path) -> Iterator[None]:
         raise Interrupted(RunDir(folder), getattr(stop, "signal", signal.SIGINT)) from None
     except GxError:
         raise
-    except Exception:
+    except Exception as error:
+        if is_gone(error, RunDir(folder)):
+            raise gone(RunDir(folder)) from error
         if folder.is_dir():
             with open(RunDir(folder).log, "a") as file:
                 file.write(traceback.format_exc())

@@ -19,7 +19,7 @@ from ray.tune.search import Searcher
 from gxsearch.data.table import Table
 from gxsearch.results.run_dir import RunDir
 from gxsearch.search.deadline import Deadline
-from gxsearch.search.disk import Room, full
+from gxsearch.search.disk import Room
 from gxsearch.search.draw import draw_config
 from gxsearch.search.rank import Place
 from gxsearch.search.referee import Referee, Standing
@@ -47,7 +47,7 @@ def search(
     the search, or None when it is done.
 
     Raises:
-        RunFailed: E711 when the disk is full.
+        RunFailed: E711 when the disk is full, E713 when the run folder is gone.
     """
     deadline.start()
     given = spec.resources
@@ -80,8 +80,8 @@ def search(
                 raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    if room.full and not referee.done:
-        raise full(run)
+    if not referee.done:
+        room.check()
     if not caught and not referee.done:
         caught.append(signal.SIGUSR1)  # Tune takes this one itself, and ends its run as for ours
     return caught[0] if not referee.done else None
@@ -154,7 +154,7 @@ class Verdicts(FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Take a result; stop the trial if it is over on the clock, by itself or by the scheduler."""
         self._room.full |= "full" in result
-        if self._room.full:
+        if self._room.lost:
             return TrialScheduler.STOP
         with self._room.noted():
             return self._verdict(self._numbers[trial.trial_id], result)
@@ -171,7 +171,7 @@ class Verdicts(FIFOScheduler):
 
 
 class Whistle(tune.Stopper):
-    """Ends Tune's run as soon as the referee has seen every trial end, a signal came, or the disk is full."""
+    """Ends Tune's run as soon as the referee has seen every trial end, a signal came, or nothing can be written."""
 
     __reduce__ = _not_kept
 
