@@ -26,7 +26,7 @@ from gxsearch.search.yaml_file import parse_value
 from gxsearch.training import checkpoint
 from gxsearch.training.loop import derive
 from gxsearch.training.objectives import PROBES, measures
-from gxsearch.training.probes import Probe
+from gxsearch.training.probing import Probe
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.session import Bench, Job, revive, session
 

@@ -19,9 +19,9 @@ from gxsearch.data.table import Table
 from gxsearch.data.view import Hides, Scales, View, align
 from gxsearch.models.base import Decodes, FitsNewRows, GeneModel, Losses
 from gxsearch.training.embedding import embed_known, fit_vectors, reconstruct
-from gxsearch.training.probes import knn_accuracy
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.sums import Sums
+from gxsearch.training.votes import knn_accuracy
 
 Scores = dict[str, float]
 

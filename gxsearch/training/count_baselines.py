@@ -14,9 +14,9 @@ from gxsearch.models.nbvae import NBVAE
 from gxsearch.nn.distributions import nb_log_prob
 from gxsearch.nn.profile import profiles
 from gxsearch.training.baselines import Rows, Scores
-from gxsearch.training.probes import knn_accuracy
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.sums import Sums
+from gxsearch.training.votes import knn_accuracy
 
 _ROWS = 512
 _DROPPED = ("/loss", "_weight", "/r2", "/pearson")

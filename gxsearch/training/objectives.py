@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -9,16 +10,53 @@ if TYPE_CHECKING:
 
 Mode = Literal["min", "max"]
 
-PROBES: dict[str, Mode] = {"knn": "max"}
-"""Measures that an objective may name besides a model's own, as ``val/<name>``; they need `data.label`."""
+PROBES: dict[str, Mode] = {
+    "knn": "max",
+    "logreg": "max",
+    "expression_r2": "max",
+    "lobo": "max",
+    "silhouette": "max",
+    "ari": "max",
+    "nmi": "max",
+    "calinski_harabasz": "max",
+    "isolated": "max",
+    "batch_knn": "min",
+    "batch_silhouette": "max",
+    "ilisi": "max",
+}
+"""Measures of vectors, in order of importance, that an objective may name besides a model's own, as ``val/<name>``.
+
+`results/evaluation.py` says what each means, `training/probes.py` takes them.
+"""
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "expression_r2": (),
+    "lobo": ("label", "batch"),
+    "isolated": ("label", "batch"),
+    "batch_knn": ("batch",),
+    "batch_silhouette": ("label", "batch"),
+    "ilisi": ("batch",),
+}
+"""Settings of `data` that a probe cannot do without; `label` where nothing is said."""
+
+
+def needs(metric: str) -> tuple[str, ...]:
+    """Return the settings of `data` that an objective cannot do without: none for a model's own measures."""
+    name = metric.removeprefix("val/")
+    return NEEDS.get(name, ("label",)) if name in PROBES else ()
+
+
+def lacking(metric: str, given: Collection[str]) -> list[str]:
+    """Return the settings of `data` that a probe needs beyond those that are given."""
+    return [setting for setting in needs(metric) if setting not in given]
 
 
 def measures(model: type[GeneModel]) -> dict[str, Mode]:
     """Return the measures that an objective may name, and which way is better: the model's own, and probes.
 
-    Those of `class_metrics` need what the model's `told_by` names in `data.view`.
-
-    Probes read the vectors of rows that were not trained on, which only an encoder gives at once.
+    Those of `class_metrics` need what the model's `told_by` names in `data.view`. A probe never takes the place of a
+    model's own measure of that name.
     """
-    probes = PROBES if hasattr(model.View, "cut") else {}
-    return {f"val/{name}": mode for name, mode in {**model.metrics, **model.class_metrics, **probes}.items()}
+    own = {**model.metrics, **model.class_metrics}
+    probes = {name: mode for name, mode in PROBES.items() if name not in own}
+    return {f"val/{name}": mode for name, mode in {**own, **probes}.items()}

@@ -12,9 +12,9 @@ from gxsearch.data.series import SeriesView
 from gxsearch.data.table import Table
 from gxsearch.models.base import GeneModel, Losses
 from gxsearch.training.baselines import Rows, Scores
-from gxsearch.training.probes import knn_accuracy
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.sums import Sums
+from gxsearch.training.votes import knn_accuracy
 
 _DROPPED = ("/loss", "_weight", "/recon", "/kl_paid")
 """Ends of names of what only training has a use for."""

@@ -22,7 +22,7 @@ from gxsearch.training import checkpoint
 from gxsearch.training.checkpoint import State
 from gxsearch.training.course import Course, is_last
 from gxsearch.training.loop import Metrics, derive, epochs
-from gxsearch.training.probes import Probe
+from gxsearch.training.probing import Probe
 from gxsearch.training.runtime import Runtime
 
 SAVE_EVERY_S = 10.0

@@ -14,9 +14,9 @@ from gxsearch.data.table import Table
 from gxsearch.models.base import GeneModel
 from gxsearch.models.spatial import Spatial
 from gxsearch.nn.distributions import nb_log_prob
-from gxsearch.training.probes import knn_accuracy
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.sums import Sums
+from gxsearch.training.votes import knn_accuracy
 
 Scores = dict[str, float]
 

@@ -19,7 +19,7 @@ from gxsearch.models.transformer import Transformer
 from gxsearch.training import hidden_tokens
 from gxsearch.training.baselines import Scores, accuracies
 from gxsearch.training.hidden_tokens import row_totals
-from gxsearch.training.probes import NEIGHBORS, knn_accuracy
+from gxsearch.training.votes import NEIGHBORS, knn_accuracy
 
 COMPONENTS = 20
 """Principal components that the classical methods read."""

@@ -6,9 +6,10 @@ import torch
 from gxsearch.data.prepare import prepare
 from gxsearch.data.table import DataConfig
 from gxsearch.training.objectives import measures
-from gxsearch.training.probes import Probe, knn_accuracy
+from gxsearch.training.probing import Probe
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.session import Bench, Job, session
+from gxsearch.training.votes import knn_accuracy
 
 
 def test_the_accuracy_of_neighbors_is_balanced_over_classes():
