@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,11 @@ from gxsearch.results.run_dir import RunDir, refuse_existing, sealed, write_atom
 from gxsearch.search.disk import check_room, is_full, is_gone, told_when_full
 from gxsearch.search.edited import changes
 from gxsearch.search.intake import checkpoint_bytes, dims, read_table
+from gxsearch.search.lock import locked
 from gxsearch.search.referee import Referee, replay
 from gxsearch.search.scribe import Scribe, plain_domains
 from gxsearch.search.sections import Budget, Resources
 from gxsearch.search.spec import Spec
-
-_PACKAGES = ("torch", "ray", "optuna", "anndata", "scanpy", "numpy", "scikit-learn")
 
 
 @dataclass
@@ -191,7 +189,7 @@ def _facts(spec: Spec, table: Table, name: str, slots: int) -> dict[str, Any]:
         "data": table.facts,
         "slots": slots,
         "seed": spec.search.seed,
-        "versions": {"python": sys.version.split()[0], **{name: version(name) for name in _PACKAGES}},
+        **locked(spec, table),
     }
 
 
