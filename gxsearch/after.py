@@ -182,6 +182,22 @@ def predict(
     return made
 
 
+def replay(
+    run: str | Path, number: int | None = None, *, keep: bool = False, say: Callable[[str], None] = lambda text: None
+) -> dict[str, Any]:
+    """Train the best trial of a run, or trial `number`, again from the run's own record, and compare the figures.
+
+    Returns what `search.replay.replay` describes; its ``verdict`` is identical, rounding or differs. The run is only
+    read, but for results/replay.json with `keep`.
+
+    Raises:
+        RunError: when data, columns or split are no longer those of the run, or there is no such trial.
+    """
+    from gxsearch.search.replay import replay as again
+
+    return again(RunDir.open(run), number, keep=keep, say=say)
+
+
 def warmed(spec: Spec, runs: Sequence[str | Path], *, top: int = 3) -> Spec:
     """Return a spec whose search begins with the best settings of older runs of the same model, `top` of each.
 

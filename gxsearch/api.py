@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gxsearch.after import ablate, embed, embedded_path, generate, genes, open_model, predict, warmed
+from gxsearch.after import ablate, embed, embedded_path, generate, genes, open_model, predict, replay, warmed
 from gxsearch.errors import GxError, RunFailed
 from gxsearch.results.run_dir import RunDir, fresh_name, named, refuse_existing
 from gxsearch.search.spec import Spec, load
 from gxsearch.search.stopped import Interrupted, lost, told
 
 __all__ = ["ablate", "check", "embed", "embedded_path", "generate", "genes", "load_spec", "open_model"]
-__all__ += ["predict", "pseudobulk", "resume", "train", "tune", "warmed"]
+__all__ += ["predict", "pseudobulk", "replay", "resume", "train", "tune", "warmed"]
 LOCAL = "local"
 
 

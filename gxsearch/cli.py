@@ -12,7 +12,7 @@ import click
 
 from gxsearch import __version__
 from gxsearch.errors import AGAIN, Fault, GxError, SpecError
-from gxsearch.finished import ablate, genes, grid, predict
+from gxsearch.finished import ablate, genes, grid, predict, replay
 from gxsearch.verbs import Verbs, data, generate
 
 SETS = click.option("-s", "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a value of the file.")
@@ -182,7 +182,7 @@ def export(run: str, out: str | None) -> None:
     click.echo(write(folder, number, out))
 
 
-for verb in (predict, generate, genes, grid, ablate):
+for verb in (predict, generate, genes, grid, ablate, replay):
     cli.add_command(verb)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import click
 
+from gxsearch.errors import RunFailed
 from gxsearch.verbs import named
 
 
@@ -63,6 +65,24 @@ def ablate(run: str, changes: Sequence[str], seeds: int, quiet: bool) -> None:
 
     say = (lambda text: None) if quiet else partial(click.echo, err=True)
     click.echo(listing.ablation(api.ablate(run, *changes, seeds=seeds, say=say)))
+
+
+@click.command()
+@click.argument("run", metavar="RUN[/NNN]")
+@click.option("--trial", type=click.IntRange(0), help="Repeat this one; by default the best.")
+@click.option("--keep", is_flag=True, help="Write what was found to RUN/results/replay.json.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+def replay(run: str, trial: int | None, keep: bool, as_json: bool, quiet: bool) -> None:
+    """Train the best trial again from the run's record, and say whether its figures are the same."""
+    from gxsearch import api, listing
+
+    folder, number = listing.split_trial(run)
+    say = (lambda text: None) if quiet else partial(click.echo, err=True)
+    told = api.replay(folder.path, number if trial is None else trial, keep=keep, say=say)
+    click.echo(json.dumps(told, indent=1) if as_json else listing.replayed(told))
+    if told["verdict"] == "differs":
+        raise RunFailed.one("E713", run, f"trial {told['trial']:03d} does not repeat", "see the reasons above")
 
 
 @click.command()

@@ -187,6 +187,27 @@ def ablation(told: dict[str, Any]) -> str:
     return "\n".join([ablations.heading(told), *(f"  {line}" for line in lines)])
 
 
+def replayed(told: dict[str, Any]) -> str:
+    """Return whether a trial that was trained again gives the same, the figures that do not, and why."""
+    epochs, pairs = told["best_epoch"], told["measures"].items()
+    rows = [[name, figure(pair["told"]), figure(pair["found"])] for name, pair in pairs]
+    rows = [["", "told", "found"], ["best epoch", str(epochs["told"]), str(epochs["found"])], *rows]
+    apart = max((abs(p["told"] - p["found"]) for _, p in pairs if None not in p.values()), default=0.0)
+    meant = {"identical": "the same to the last bit", "rounding": f"within rounding: up to {apart:.2g} apart"}
+    lines = [f"trial {told['trial']:03d}   {meant.get(told['verdict'], f'differs: up to {apart:.2g} apart')}"]
+    lines += ["", aligned(rows)]
+    if told["from"] is not None:
+        lines += ["", f"{told['metric']} is another from epoch {told['from']} on"]
+    lines += [f"  may be: {reason}" for reason in told["reasons"]]
+    changed = told["changed"].items()
+    return "\n".join(lines + [f"  {name}: {short_sum(p['told'])}, now {short_sum(p['now'])}" for name, p in changed])
+
+
+def short_sum(value: Any) -> str:
+    """Return a version or name as text; of a checksum its beginning."""
+    return str(value)[:12] if len(str(value)) == 64 else str(value)
+
+
 def budget_change(path: str, trials: str | None, time: str | None) -> dict[str, Any]:
     """Return the change of a budget that `resume` asks for.
 

@@ -63,6 +63,13 @@ def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda t
     report.write(run)
 
 
+def own_scores(best: Package, table: Table) -> dict[str, float]:
+    """Return the measures on test rows of a model that is no run's own: as those of results/scores.json."""
+    table = table if best.view.layout == "sparse" else table.dense()
+    judged, z_nk = _judged(best.view, table, best.embed_table(table))
+    return _measures(best)[1](best.model, best.view, judged, best.data.label, z_nk)
+
+
 def _judged(view: View, table: Table, z_nk: np.ndarray) -> tuple[Table, np.ndarray]:
     """Return the rows that model and classical methods are judged by: of a large corpus some, for they become dense."""
     rows = table.few() if isinstance(view, CountsView | TokensView) else np.arange(table.n_obs)

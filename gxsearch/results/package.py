@@ -113,6 +113,13 @@ def of_run(run: RunDir, number: int | None = None) -> Package:
     return _revived(state.model, record, *parts, where=str(run.trial(trial.number)))
 
 
+def of_training(state: checkpoint.State, facts: dict[str, Any]) -> Package:
+    """Return the model of a checkpoint of a training with a run's settings (`facts`: its run.json) outside of it."""
+    record = {key: state.record[key] for key in ("job", "dims", "view", "epoch")}
+    parts = (DataConfig(**facts["spec"]["data"]), facts["data"], {}, state.record["metrics"])
+    return _revived(state.model, record, *parts, where="the training")
+
+
 def load(path: str | Path) -> Package:
     """Read an exported model folder; nothing in it is executed.
 

@@ -42,6 +42,8 @@ class RunDir:
         self.clusters = self.results / "clusters.csv"
         self.curves = self.results / "curves"
         self.ablations = self.results / "ablations.json"
+        self.projector = self.results / "projector"
+        self.replayed = self.results / "replay.json"
 
     @classmethod
     def open(cls, path: str | Path) -> RunDir:

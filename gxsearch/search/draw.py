@@ -15,17 +15,7 @@ from gxsearch.training.session import Job
 
 def draw_config(spec: Spec, run: RunDir, trial: Standing) -> dict[str, Any]:
     """Return what Tune hands to the trial's actor; it is also written to the trial's config.json."""
-    configs = spec.space.configs(trial.params)
-    job = Job(
-        model=spec.model,
-        model_config=configs["model"],
-        train_config=configs["train"],
-        view_config=spec.data.view,
-        epochs=spec.budget.epochs,
-        seed=trial.seed,
-        metric=spec.objective.metric,
-        mode=spec.objective.mode,
-    )
+    job = job_of(spec, trial.params, trial.seed)
     folder = run.trial(trial.number)
     if not (folder / "config.json").exists():
         write_atomic(
@@ -33,6 +23,21 @@ def draw_config(spec: Spec, run: RunDir, trial: Standing) -> dict[str, Any]:
             json.dumps({"trial": trial.number, "params": trial.params, **asdict(job)}, indent=1).encode(),
         )
     return {"trial": trial.number, "job": asdict(job), "folder": str(folder)}
+
+
+def job_of(spec: Spec, params: dict[str, Any], seed: int) -> Job:
+    """Return the training that a draw asks for."""
+    configs = spec.space.configs(params)
+    return Job(
+        model=spec.model,
+        model_config=configs["model"],
+        train_config=configs["train"],
+        view_config=spec.data.view,
+        epochs=spec.budget.epochs,
+        seed=seed,
+        metric=spec.objective.metric,
+        mode=spec.objective.mode,
+    )
 
 
 def ending(error: TrialError) -> tuple[str, str]:
