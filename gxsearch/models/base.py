@@ -47,6 +47,11 @@ class Losses:
     by_gene: bool = False
     sizes: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name, term in self.terms.items():
+            if not isinstance(term, Tensor):
+                raise TypeError(f"the loss's term '{name}' must be a tensor, got {term!r}")
+
     @property
     def total(self) -> Tensor:
         """The weighted sum of the terms, a scalar."""

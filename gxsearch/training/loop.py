@@ -177,6 +177,9 @@ def _cuda_devices(runtime: Runtime) -> list[torch.device]:
 
 
 def _check(metrics: Metrics) -> None:
+    odd = [name for name, value in metrics.items() if not isinstance(value, int | float)]
+    if odd:
+        raise TypeError(f"{odd[0]} must be a number, got {metrics[odd[0]]!r}")
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
     if bad:
         raise TrialError.one("E701", "", f"{bad[0]} became {metrics[bad[0]]} in epoch {metrics['epoch']}")

@@ -139,3 +139,11 @@ def one_line(command: Command) -> str:
     lines = [line for line in command.err.splitlines() if line.strip()]
     assert len(lines) == 1, command.err
     return lines[0]
+
+
+def refused(answer: tuple[int, str, str], code: str) -> str:
+    """Return the line of a refusal; fail if it is none, or more than one."""
+    status, _, err = answer
+    (line,) = [line for line in err.splitlines() if line.startswith("error[")]
+    assert line.startswith(f"error[{code}]") and status == int(code[1]) and "Traceback" not in err, err
+    return line

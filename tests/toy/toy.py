@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -82,7 +83,12 @@ class Toy(GeneModel):
 
     class Config(Config):
         latent_dim: int = knob(2, doc="length of a row's vector", low=1)
-        explode_at: int = knob(0, doc="epoch whose loss is not finite; 0 for none", low=0)
+        explode_at: int = knob(0, doc="epoch whose measure is not finite; 0 for none", low=0)
+        explode_to: Literal["nan", "inf", "-inf"] = knob("nan", doc="what it is instead")
+        explode_in: Literal["validation", "training"] = knob("validation", doc="where: measured, or in the loss itself")
+        tells: Literal["numbers", "nothing", "none", "text", "odd none", "odd text"] = knob(
+            "numbers", doc="what it gives for its mse, or for the measure beside it"
+        )
         fail: bool = knob(False, doc="raise in the first step")
         die_at: int = knob(0, doc="epoch that the process does not survive the first time; 0 for none", low=0)
         hang_at: int = knob(0, doc="epoch in which the process hangs the first time; 0 for none", low=0)
@@ -117,8 +123,18 @@ class Toy(GeneModel):
         if not self.training:
             self.epochs_seen += 1
             self._misbehave()
-            mse = mse * (math.nan if self.epochs_seen == self.config.explode_at else 1.0)
-        return Losses({"mse": mse}, {"mse": 1.0}, prediction, batch.x)
+        if self._explodes():
+            mse = mse * 0.0 + float(self.config.explode_to)
+        name, told = self._told(mse)
+        return Losses({name: told}, {name: 1.0}, prediction, batch.x)
+
+    def _explodes(self) -> bool:
+        here = (self.config.explode_in == "training") == self.training
+        return here and self.epochs_seen + self.training == self.config.explode_at
+
+    def _told(self, mse: Tensor) -> tuple[str, Any]:
+        odd = {"nothing": ("another", mse), "none": ("mse", None), "text": ("mse", "low")}
+        return odd.get(self.config.tells, ("mse", mse))
 
     def _misbehave(self) -> None:
         time.sleep(self.config.sleep)
@@ -126,6 +142,9 @@ class Toy(GeneModel):
             os.kill(os.getpid(), signal.SIGKILL)
         if self.epochs_seen == self.config.hang_at:
             time.sleep(3600)
+
+    def measures(self) -> dict[str, Any]:
+        return {"odd": {"odd none": None, "odd text": "high"}.get(self.config.tells, 0.0)}
 
     def embed(self, batch: Batch) -> Tensor:
         return self.encoder(batch.x)
