@@ -16,7 +16,7 @@ from gxsearch.data.series import SeriesView
 from gxsearch.data.table import Table
 from gxsearch.data.tokens import TokensView
 from gxsearch.data.view import View
-from gxsearch.results import curves, embed, evaluation, export, leaderboard, report, tokens
+from gxsearch.results import curves, embed, evaluation, export, leaderboard, projector, report, tokens
 from gxsearch.results.package import Package, of_run
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.training.baselines import baselines, test_scores
@@ -57,6 +57,7 @@ def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda t
         curves.write(run, curves.series_curves(best, table, z_nk, clusters))
     if isinstance(best.view, TokensView):
         tokens.write_confusion(run, best, judged)
+    projector.write(run, adata, best.name)
     say("clusters")
     evaluation.write_clusters(run, adata, best.name, label)
     say("report")
