@@ -1,0 +1,1 @@
+"""Cluster files: what is wrong with them, and the commands of Ray, kubectl and Slurm that use them."""
