@@ -25,8 +25,8 @@ from gxsearch.search.spec import Spec
 from gxsearch.search.yaml_file import parse_value
 from gxsearch.training import checkpoint
 from gxsearch.training.loop import derive
-from gxsearch.training.objectives import PROBES, measures
-from gxsearch.training.probing import Probe
+from gxsearch.training.objectives import measures
+from gxsearch.training.probing import Probe, yardstick
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.session import Bench, Job, revive, session
 
@@ -96,10 +96,8 @@ def _train(spec: Spec, configs: Configs, table: Table, seed: int, run: RunDir) -
     named = measures(registry.get(spec.model))
     kept = {name: value for name, value in state.record["metrics"].items() if name in named}
     model, view, _ = revive(state.model, state.record)
-    for name in PROBES if spec.data.label is not None else ():
-        if f"val/{name}" in named:
-            kept |= Probe(f"val/{name}", table)(model, view, runtime.device)
-    return kept
+    probes = [f"val/{name}" for name in yardstick(table).names if f"val/{name}" in named]
+    return kept | Probe(table, probes)(model, view, runtime.device)
 
 
 def _compared(

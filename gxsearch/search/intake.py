@@ -18,6 +18,7 @@ from gxsearch.data.view import Dims
 from gxsearch.errors import Fault, SpecError
 from gxsearch.models import registry
 from gxsearch.search.spec import Spec, load
+from gxsearch.training.probing import Probe
 
 _CORNERS = 64
 """Corners of a space whose models are measured; the first ones have both ends of most settings."""
@@ -49,10 +50,11 @@ def dims(spec: Spec, table: Table) -> Dims:
     """Fit the view once in this process, so that data which do not suit the model are found before a trial starts.
 
     Raises:
-        DataError: when the data do not suit the view.
+        DataError: when the data do not suit the view, or do not allow the objective.
         SpecError: E331, when some settings of the space cannot work on such data.
     """
     kind = registry.get(spec.model)
+    Probe.of(spec.objective.metric, table)
     found = kind.View.fit(table, read_config(kind.View.Config, spec.data.view, spec.path, "data.view")).dims
     configs = (kind.Config(**spec.space.configs(params)["model"]) for params in spec.space.corners())
     said = dict.fromkeys(kind.objection(config, found) for config in configs)

@@ -21,7 +21,7 @@ from gxsearch.search.sections import STOPS, Budget, Confirm, Objective, Resource
 from gxsearch.search.space import Space
 from gxsearch.search.start import read_start
 from gxsearch.search.yaml_file import Document, Where
-from gxsearch.training.objectives import PROBES, measures
+from gxsearch.training.objectives import lacking, measures
 
 if TYPE_CHECKING:
     from gxsearch.data.table import DataConfig
@@ -144,8 +144,10 @@ class SpecReader:
             example = "[COLUMN]" if several else "COLUMN"
             what = f"{found.metric} needs {model.told_by} to be told"
             self._fault("E311", ("objective", "metric"), what, f"set data.view.{model.told_by}: {example}")
-        elif found.metric.removeprefix("val/") in PROBES and self.doc.get(("data", "label")) is None:
-            self._fault("E311", ("objective", "metric"), f"{found.metric} needs labels", "set data.label: COLUMN")
+        for setting in lacking(found.metric, [name for name in ("label", "batch") if self.doc.get(("data", name))]):
+            noun, value = {"label": ("labels", "COLUMN"), "batch": ("batches", "[COLUMN]")}[setting]
+            what, fix = f"{found.metric} needs {noun}", f"set data.{setting}: {value}"
+            self._fault("E311", ("objective", "metric"), what, fix)
         return found
 
     def _tells(self, model: type[GeneModel]) -> bool:

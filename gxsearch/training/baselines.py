@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import recall_score
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
@@ -19,9 +17,12 @@ from gxsearch.data.table import Table
 from gxsearch.data.view import Hides, Scales, View, align
 from gxsearch.models.base import Decodes, FitsNewRows, GeneModel, Losses
 from gxsearch.training.embedding import embed_known, fit_vectors, reconstruct
+from gxsearch.training.imputation import Hidden
+from gxsearch.training.objectives import is_probe
+from gxsearch.training.probing import OF_VALUES, probed
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.sums import Sums
-from gxsearch.training.votes import knn_accuracy
+from gxsearch.training.votes import by_regression, knn_accuracy
 
 Scores = dict[str, float]
 
@@ -41,14 +42,26 @@ def baselines(view: View, table: Table, label: str | None, k: int, metric: str =
     """
     found = entry_baselines(view, table, k) if isinstance(view, EntriesView) else {}
     found = hidden_baselines(view, table, k) if isinstance(view, Hides) else found
-    if metric == "val/knn":
-        data = Rows.of(view, table, "val")
-        z_train, z_val = (data.pca(k).transform(x_ng) for x_ng in (data.train_ng, data.x_ng))
-        labels_n = table.obs[label]
-        accuracy = knn_accuracy(z_train, labels_n[data.train], z_val, labels_n[data.rows])
-        found[f"pca-{k}"] = found.get(f"pca-{k}", {}) | {metric: accuracy}
+    if is_probe(metric):
+        probe = probe_of_pca(metric, table, Rows.of(view, table, "val"), k)
+        found[f"pca-{k}"] = found.get(f"pca-{k}", {}) | probe
     tested = row_baselines(view, table, label, k) if len(table.rows("test")) else {}
     return {name: found.get(name, {}) | tested.get(name, {}) for name in {**found, **tested}}
+
+
+def probe_of_pca(metric: str, table: Table, data: Rows, k: int) -> Scores:
+    """Return the probe that an objective names, of PCA of the training rows; none where it is no probe.
+
+    `imputation_r2` is that of PCA's Gaussian model of values on the log scale (`complete`).
+    """
+    if metric == f"val/{OF_VALUES}":
+        hidden = Hidden(data.view, table, "val")
+        train_ng, x_ng = (hidden.values(rows).astype(np.float32) for rows in (hidden.train, hidden.rows))
+        logged = Rows(data.view, hidden.train, hidden.rows, train_ng, x_ng, ~hidden.hidden_rg)
+        value = hidden.r2(complete(logged.pca(k), logged))
+        return {} if value is None else {metric: value}
+    pca = data.pca(k)
+    return probed(metric, table, (data.train, pca.transform(data.train_ng)), (data.rows, pca.transform(data.x_ng)))
 
 
 def entry_baselines(view: EntriesView, table: Table, k: int) -> dict[str, Scores]:
@@ -239,9 +252,7 @@ def accuracies(known_n: np.ndarray, true_n: np.ndarray, train_nk: np.ndarray, te
     """Return ``test/knn`` and, of several classes, ``test/logreg`` of vectors, training rows being known."""
     found = {"test/knn": knn_accuracy(train_nk, known_n, test_nk, true_n)}
     if len(np.unique(known_n)) > 1:
-        scaler = StandardScaler().fit(train_nk)
-        probe = LogisticRegression(class_weight="balanced", max_iter=2000).fit(scaler.transform(train_nk), known_n)
-        told_n = probe.predict(scaler.transform(test_nk))
+        told_n = by_regression(np.asarray(train_nk), known_n, np.asarray(test_nk))
         found["test/logreg"] = float(recall_score(true_n, told_n, labels=np.unique(true_n), average="macro"))
     return found
 

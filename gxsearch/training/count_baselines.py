@@ -13,10 +13,10 @@ from gxsearch.data.table import Table
 from gxsearch.models.nbvae import NBVAE
 from gxsearch.nn.distributions import nb_log_prob
 from gxsearch.nn.profile import profiles
-from gxsearch.training.baselines import Rows, Scores
+from gxsearch.training.baselines import Rows, Scores, probe_of_pca
+from gxsearch.training.objectives import is_probe
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.sums import Sums
-from gxsearch.training.votes import knn_accuracy
 
 _ROWS = 512
 _DROPPED = ("/loss", "_weight", "/r2", "/pearson")
@@ -28,7 +28,7 @@ def count_baselines(view: CountsView, table: Table, label: str | None, k: int, m
     ``nll`` in nats per value and ``elbo`` per cell, which is the likelihood itself where there is no latent, given each
     cell's total: ``poisson, one profile``; ``nb, one profile``; ``nb, profile of the batch``, where there are
     covariates; ``nb, true profile``, of the class that `label` tells, which no method without labels is given.
-    ``pca-<k>`` of log counts: with a label its accuracies, as of the model.
+    ``pca-<k>`` of log counts: with a label its accuracies, as of the model, and the objective where it is a probe.
     """
     groups = {"one profile": np.zeros(table.n_obs, dtype=np.int64)}
     if view.categories:
@@ -41,10 +41,8 @@ def count_baselines(view: CountsView, table: Table, label: str | None, k: int, m
     found["poisson, one profile"] = _likelihood(view, table, groups["one profile"], parts, poisson=True)
     logged = _logged(view, table)
     pca: Scores = {}
-    if metric == "val/knn":
-        data, labels_n = Rows.of(view, logged, "val"), table.obs[label]
-        z_train, z_val = (data.pca(k).transform(x_ng) for x_ng in (data.train_ng, data.x_ng))
-        pca[metric] = knn_accuracy(z_train, labels_n[data.train], z_val, labels_n[data.rows])
+    if is_probe(metric):
+        pca |= probe_of_pca(metric, table, Rows.of(view, logged, "val"), k)
     if "test" in parts:
         data = Rows.of(view, logged, "test")
         fitted = data.pca(k)

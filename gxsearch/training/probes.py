@@ -19,8 +19,6 @@ from gxsearch.training.objectives import PROBES
 from gxsearch.training.ridge import Expression, ridge
 from gxsearch.training.silhouettes import bras, isolated, mixable, silhouettes
 
-MOST = 2000
-"""Rows of each part that are read at most; the same ones each time."""
 BY_ROW = ("knn", "logreg", "expression_r2", "lobo", "batch_knn")
 """Measures that are a weighted mean over rows."""
 STARTS = 10
@@ -77,7 +75,7 @@ class Yardstick:
                 by their indices.
         """
         self._n = len(part_n)
-        self._rows = {part: _some(np.flatnonzero(part_n == i)) for i, part in enumerate(PARTS)}
+        self._rows = {part: votes.some(np.flatnonzero(part_n == i)) for i, part in enumerate(PARTS)}
         self._label_n, self._batch_n = (codes(name_n, self._n) for name_n in (label_n, batch_n))
         train = self._rows["train"]
         self._expression = Expression(x_ng, train) if x_ng is not None and len(train) > 2 else None
@@ -106,13 +104,13 @@ class Yardstick:
             "batch_silhouette": both and bool(mixable(*held.both())),
             "ilisi": held.batches > 1 and len(held.batch_n) > 2,
         }
-        return tuple(name for name in PROBES if allowed[name])
+        return tuple(name for name in PROBES if allowed.get(name))
 
     def __call__(self, z_nk: np.ndarray, part: str = "val", names: Sequence[str] | None = None) -> dict[str, float]:
         """Return measures of vectors (n, k) of all rows of the data set, by name; all that the data allow by default.
 
         Raises:
-            DataError: E470 for a measure that the data do not allow.
+            DataError: E448 for a measure that the data do not allow.
             TrialError: E701 for vectors that are not finite.
         """
         names = self.names_of(part) if names is None else names
@@ -140,7 +138,7 @@ class Yardstick:
         lacking = [name for name in names if name not in self.names_of(part)]
         if lacking:
             what = f"{part} rows and training rows do not allow {', '.join(lacking)}: it needs a second class or batch"
-            raise DataError.one("E470", "data", what, f"they allow {', '.join(self.names_of(part)) or 'no measure'}")
+            raise DataError.one("E448", "data", what, f"they allow {', '.join(self.names_of(part)) or 'no measure'}")
 
     def _case(self, z_nk: np.ndarray, part: str) -> _Case:
         assert len(z_nk) == self._n, f"{len(z_nk)} vectors of {self._n} rows"
@@ -342,7 +340,3 @@ def codes(name_n: np.ndarray | None, n: int) -> np.ndarray:
 def _cut(d_nm: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     whole = len(rows) == d_nm.shape[0] and len(columns) == d_nm.shape[1]
     return d_nm if whole else d_nm[np.ix_(rows, columns)]
-
-
-def _some(rows: np.ndarray) -> np.ndarray:
-    return rows if len(rows) <= MOST else np.sort(np.random.default_rng(0).choice(rows, MOST, replace=False))

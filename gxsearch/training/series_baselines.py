@@ -12,9 +12,9 @@ from gxsearch.data.series import SeriesView
 from gxsearch.data.table import Table
 from gxsearch.models.base import GeneModel, Losses
 from gxsearch.training.baselines import Rows, Scores
+from gxsearch.training.probing import probed
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.sums import Sums
-from gxsearch.training.votes import knn_accuracy
 
 _DROPPED = ("/loss", "_weight", "/recon", "/kl_paid")
 """Ends of names of what only training has a use for."""
@@ -25,7 +25,7 @@ def series_baselines(view: SeriesView, table: Table, label: str | None, k: int, 
 
     ``flat``: each gene at its own mean, which the view's scaling tells a model for nothing; ``mean curve``: that of the
     training genes; ``pca-<k>``: PCA over the times, fitted to training genes, gaps filled as the view does. With test
-    genes and a label also the accuracies of PCA's scores; and ``val/knn`` where that is the objective. PCA's ``elbo``
+    genes and a label also the accuracies of PCA's scores; and the objective where it is a probe. PCA's ``elbo``
     is the negative log likelihood itself, of PCA as a Gaussian model (Tipping and Bishop 1999); there is none where
     values are missing.
     """
@@ -45,10 +45,8 @@ def series_baselines(view: SeriesView, table: Table, label: str | None, k: int, 
         z_train, z = pca.transform(train_nt), pca.transform(data.rows.x_ng)
         if part == "test":
             found[f"pca-{k}"] |= data.rows.accuracies(table, label, z_train, z)
-        elif metric == "val/knn":
-            labels_n = table.obs[label]
-            told = labels_n[data.rows.train], z, labels_n[data.rows.rows]
-            found[f"pca-{k}"][metric] = knn_accuracy(z_train, *told)
+        else:
+            found[f"pca-{k}"] |= probed(metric, table, (data.rows.train, z_train), (data.rows.rows, z))
     return found
 
 

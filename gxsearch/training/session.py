@@ -138,7 +138,7 @@ def _check_told(metric: str, metrics: Metrics) -> None:
 
 def _probed(probe: Probe, runtime: Runtime, model: GeneModel, view: View) -> Metrics:
     """Return the first worker's measure, on all workers: their running statistics may differ by a step."""
-    found = probe(model, view, runtime.device) if runtime.rank == 0 else {probe.metric: 0.0}
+    found = probe(model, view, runtime.device) if runtime.rank == 0 else dict.fromkeys(probe.metrics, 0.0)
     return {name: runtime.sum(torch.tensor([value], dtype=torch.float64)).item() for name, value in found.items()}
 
 

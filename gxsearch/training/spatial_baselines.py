@@ -14,6 +14,8 @@ from gxsearch.data.table import Table
 from gxsearch.models.base import GeneModel
 from gxsearch.models.spatial import Spatial
 from gxsearch.nn.distributions import nb_log_prob
+from gxsearch.training.objectives import is_probe
+from gxsearch.training.probing import probed
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.sums import Sums
 from gxsearch.training.votes import knn_accuracy
@@ -33,8 +35,8 @@ def spatial_baselines(view: GraphView, table: Table, label: str | None, k: int, 
     ``nll``, nats per entry, given a spot's total: ``one profile`` for all spots; ``neighbors' profile``, the counts of
     a spot's neighbors with as much of the one profile as suits training spots best. ``balanced_accuracy``, where
     classes are told: class-balanced logistic regression on 20 components of the spot (``logreg self``) and on those
-    and their mean over neighbors (``logreg self + neighbors``), each also centered by section. With a label, and
-    ``val/knn`` as the objective, ``pca-<k>`` too.
+    and their mean over neighbors (``logreg self + neighbors``), each also centered by section. With a label, or a probe
+    as the objective, ``pca-<k>`` too.
     """
     graph, parts = view.neighbors(table), [part for part in ("val", "test") if len(table.rows(part))]
     found: dict[str, Scores] = {}
@@ -46,8 +48,8 @@ def spatial_baselines(view: GraphView, table: Table, label: str | None, k: int, 
             truth_n = truths(view, table)
             accuracies = {part: balanced_accuracy(view, truth_n, named_n, table.rows(part)) for part in parts}
             found[name] = {f"{part}/balanced_accuracy": value for part, value in accuracies.items()}
-    if label is not None:
-        found[f"pca-{k}"] = _knn(view, table, label, k, parts if metric == "val/knn" else parts[1:])
+    if label is not None or is_probe(metric):
+        found[f"pca-{k}"] = _of_pca(view, table, label, k, metric)
     return found
 
 
@@ -139,11 +141,13 @@ def profile_nats(count_ng: np.ndarray, graph: Neighbors, train: np.ndarray) -> d
     return {"one profile": nats(everything, None), "neighbors' profile": nats(everything, best)}
 
 
-def _knn(view: GraphView, table: Table, label: str, k: int, parts: list[str]) -> Scores:
-    train, known_n = table.rows("train"), table.obs[label]
+def _of_pca(view: GraphView, table: Table, label: str | None, k: int, metric: str) -> Scores:
     settings = {"k": k, "by_section": view.features.by_section}
-    features = Features.fit("pca", view.values(table), train, view.sections(table), **settings)
+    features = Features.fit("pca", view.values(table), table.rows("train"), view.sections(table), **settings)
     z_nk = features(view.values(table), view.sections(table))
-    by_part = {part: table.rows(part) for part in parts}
-    accuracy = {p: knn_accuracy(z_nk[train], known_n[train], z_nk[rows], known_n[rows]) for p, rows in by_part.items()}
-    return {f"{part}/knn": value for part, value in accuracy.items()}
+    found = probed(metric, table, (np.arange(table.n_obs), z_nk))
+    train, rows = table.rows("train"), table.rows("test")
+    if label is None or not len(rows):
+        return found
+    known_n = table.obs[label]
+    return found | {"test/knn": knn_accuracy(z_nk[train], known_n[train], z_nk[rows], known_n[rows])}

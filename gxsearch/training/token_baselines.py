@@ -17,9 +17,11 @@ from gxsearch.data.table import Table
 from gxsearch.data.tokens import TokensView
 from gxsearch.models.transformer import Transformer
 from gxsearch.training import hidden_tokens
-from gxsearch.training.baselines import Scores, accuracies
+from gxsearch.training.baselines import Rows, Scores, accuracies, probe_of_pca
 from gxsearch.training.hidden_tokens import row_totals
-from gxsearch.training.votes import NEIGHBORS, knn_accuracy
+from gxsearch.training.objectives import is_probe
+from gxsearch.training.probing import OF_VALUES, probed
+from gxsearch.training.votes import NEIGHBORS
 
 COMPONENTS = 20
 """Principal components that the classical methods read."""
@@ -33,7 +35,7 @@ def token_baselines(
     Of hidden gene tokens (see `hidden_tokens.measured`): ``frequency`` of each gene; ``depth-aware``, given the row's
     total over all genes; ``true <label> frequency``, in the class that `label` tells, which the model is not given.
     Of phenotypes (see `judged`): ``majority class``, ``15-NN`` and ``logistic regression`` on 20 principal components
-    of the training rows. ``pca-<k>``: with a label its accuracies, as of the model.
+    of the training rows. ``pca-<k>``: with a label its accuracies, as of the model, and the objective if it is a probe.
 
     Args:
         genes: hidden genes are measured too; a model that classifies finds none.
@@ -42,14 +44,14 @@ def token_baselines(
     found = _of_genes(view, table, label, parts) if genes else {}
     if view.dims.phenotypes:
         found |= _of_phenotypes(view, table, parts)
-    if label is None:
+    if label is None and not is_probe(metric):
         return found
-    pca: Scores = {}
-    z_nk, train, label_n = components(view, table, k), table.rows("train"), table.obs[label]
-    if metric == "val/knn":
-        rows = table.rows("val")
-        pca[metric] = knn_accuracy(z_nk[train], label_n[train], z_nk[rows], label_n[rows])
-    if "test" in parts:
+    z_nk, train = components(view, table, k), table.rows("train")
+    pca = probed(metric, table, (np.arange(table.n_obs), z_nk))
+    if metric == f"val/{OF_VALUES}":
+        pca = probe_of_pca(metric, table, Rows.of(view, table, "val"), k)
+    if "test" in parts and label is not None:
+        label_n = table.obs[label]
         rows = table.rows("test")
         pca |= accuracies(label_n[train], label_n[rows], z_nk[train], z_nk[rows])
     return found | ({f"pca-{k}": pca} if pca else {})

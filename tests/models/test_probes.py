@@ -27,11 +27,5 @@ def test_an_objective_may_be_a_probe_and_is_that_of_the_model_at_each_epoch():
 
     for metrics, model in session(job, bench, LocalRuntime(threads=1)):
         view = bench.view(job)[0]
-        assert metrics["val/knn"] == Probe("val/knn", table)(model, view, bench.device)["val/knn"]
+        assert metrics["val/knn"] == Probe(table, ["val/knn"])(model, view, bench.device)["val/knn"]
         assert metrics["best"] >= metrics["val/knn"]
-
-
-def test_a_model_without_an_encoder_offers_no_probe():
-    from gxsearch.models import registry
-
-    assert "val/knn" in measures(registry.get("vae")) and "val/knn" not in measures(registry.get("fe"))
