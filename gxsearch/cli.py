@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from gxsearch import __version__
+from gxsearch.clusters import cluster
 from gxsearch.errors import AGAIN, Fault, GxError, SpecError
 from gxsearch.finished import ablate, genes, grid, predict, replay
 from gxsearch.verbs import Verbs, data, generate
@@ -157,13 +158,14 @@ def best(run: str, form: str) -> None:
 @click.option("-o", "--out", metavar="OUT.h5ad", help="Where to write; by default <data>_<model>.h5ad, here.")
 @click.option("--recon", is_flag=True, help="Add the reconstructed values as a layer.")
 @click.option("--as-batch", multiple=True, metavar="NAME", help="Of counts: --recon as if all rows were of this batch.")
-@click.option("--force", is_flag=True, help="Replace a file that exists.")
-def embed(source: str, data: str, out: str | None, recon: bool, as_batch: tuple[str, ...], force: bool) -> None:
+@click.option("--key", metavar="NAME", help="Name what is added so; by default as the model is called.")
+@click.option("--force", is_flag=True, help="Replace a file that exists, and names in the data that are taken.")
+def embed(source: str, data: str, out: str | None, **asked: Any) -> None:
     """Add vectors of new samples to an AnnData."""
     from gxsearch import api
 
     out = out or str(api.embedded_path(source, data))
-    adata = api.embed(source, data, out, recon=recon, as_batch=as_batch, force=force)
+    adata = api.embed(source, data, out, **asked)
     known = adata.uns["gxsearch"]
     added = [f"obsm['{key}'] {adata.obsm[key].shape}" for key in adata.obsm if key.removeprefix("X_") in known]
     added += [f"varm['{key}'] {adata.varm[key].shape}" for key in adata.varm if key in known]
@@ -198,6 +200,7 @@ def report(run: str, static: bool) -> None:
 
 
 cli.add_command(data)
+cli.add_command(cluster)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -60,9 +60,7 @@ def _environment(doc: Document, path: Where, value: dict[str, Any], found: Findi
     name, given = value.get("name"), value.get("value")
     if isinstance(name, str) and _NAMES.search(name) and isinstance(given, str) and given and "$" not in given:
         code, where = ("E832", "the token of the cluster") if name == "RAY_AUTH_TOKEN" else ("E830", f"{name}")
-        fix = "use valueFrom: {secretKeyRef: ...}, and revoke it" + (
-            ", or authOptions: {mode: token}" * (code[3] == "2")
-        )
+        fix = "use valueFrom: {secretKeyRef: ...}, and revoke it"
         found.add(code, doc.where((*path, "value")), f"{where} stands in the file", fix)
     if value.get("kind") == "Secret" and (value.get("data") or value.get("stringData")):
         key = "data" if value.get("data") else "stringData"

@@ -42,7 +42,7 @@ def check(cloud: str, doc: Document, found: Findings) -> None:
     found.typos(doc, ("provider",), ["type", *_PROVIDER[cloud].split()])
     for key in _NEEDS[cloud]:
         if not provider.get(key):
-            near = did_you_mean(key, set(provider) - {"type"})
+            near = did_you_mean(key, set(provider) - {"type", key})
             fix = f"write {key}: ...; {near}" if near.startswith("did") else f"write {key}: ..."
             found.add("E382", doc.where(("provider", key)), f"provider lacks {key}", fix)
     if cloud == "azure":

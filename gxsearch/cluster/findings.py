@@ -1,4 +1,4 @@
-"""Findings of the lint: faults that are gathered, each once for a place, and told in the order of lines."""
+"""Findings of the lint: faults that are gathered, each once, and told in the order of lines."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Findings:
     """Gathers what is wrong with a file."""
 
     def __init__(self) -> None:
-        self._faults: dict[tuple[str, str], Fault] = {}
+        self._faults: dict[Fault, None] = {}
 
     def add(self, code: str, where: str, what: str, fix: str) -> None:
-        """Add a fault; the first of a code at a place counts."""
-        self._faults.setdefault((code, where), Fault(code, where, what, fix))
+        """Add a fault, once."""
+        self._faults[Fault(code, where, what, fix)] = None
 
     def typos(self, doc: Document, path: Where, known: Iterable[str]) -> None:
         """Add the keys of a group that are nearly one of `known`; others may be right and not known here."""
@@ -31,7 +31,7 @@ class Findings:
 
     def sorted(self) -> list[Fault]:
         """Return the faults in the order of their lines."""
-        return sorted(self._faults.values(), key=lambda fault: (_place(fault.where), fault.code))
+        return sorted(self._faults, key=lambda fault: (_place(fault.where), fault.code))
 
 
 def refuse(faults: list[Fault]) -> None:

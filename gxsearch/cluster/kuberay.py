@@ -26,10 +26,11 @@ _WORKERS = (
     "scaleStrategy suspend"
 )
 _JOB = (
-    "entrypoint clusterSelector rayClusterSpec submissionMode submitterPodTemplate submitterConfig runtimeEnvYAML jobId "
-    "shutdownAfterJobFinishes ttlSecondsAfterFinished activeDeadlineSeconds backoffLimit metadata suspend managedBy "
-    "deletionStrategy entrypointNumCpus entrypointNumGpus entrypointResources preRunningDeadlineSeconds"
+    "entrypoint clusterSelector rayClusterSpec submissionMode submitterPodTemplate submitterConfig runtimeEnvYAML "
+    "jobId shutdownAfterJobFinishes ttlSecondsAfterFinished activeDeadlineSeconds backoffLimit metadata suspend "
+    "managedBy deletionStrategy entrypointNumCpus entrypointNumGpus entrypointResources preRunningDeadlineSeconds"
 )
+_EXAMPLE = "see cluster/kuberay.yaml"
 _NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,45}[a-z0-9])?")
 _SPOT = re.compile(r"gke-spot|gke-provisioning|capacityType|capacity-type|scalesetpriority|preemptible|[/-]spot\b")
 
@@ -39,7 +40,7 @@ def check(sheet: Sheet, found: Findings) -> None:
     clusters, jobs = sheet.of_kind("RayCluster"), sheet.of_kind("RayJob")
     if not clusters and not jobs:
         where = sheet.documents[0].where(("kind",))
-        found.add("E382", where, "there is no RayCluster and no RayJob", "see cluster/kuberay.yaml")
+        found.add("E382", where, "there is no RayCluster and no RayJob", _EXAMPLE)
     for doc in sheet.documents:
         _object(doc, found)
         _pods(doc, found)
@@ -70,7 +71,7 @@ def _object(doc: Document, found: Findings) -> None:
             fix = "use up to 47 of a-z 0-9 -, and begin with a letter"
             found.add("E383", doc.where(("metadata", "name")), f"{name!r} is no name of a {kind}", fix)
         if not isinstance(doc.get(("spec",)), dict):
-            found.add("E382", doc.where(), "spec is missing", "see cluster/kuberay.yaml")
+            found.add("E382", doc.where(), "spec is missing", _EXAMPLE)
     if kind in ("Service", "Ingress") and (kind == "Ingress" or doc.get(("spec", "type")) in _PUBLIC):
         found.add("E833", doc.where(("spec",), key=True), f"{kind}: Ray is reached from outside", _FORWARD)
 
@@ -84,7 +85,7 @@ def _cluster(doc: Document, path: Where, found: Findings, *, walled: bool) -> No
     found.typos(doc, path, _CLUSTER.split())
     for key in ("headGroupSpec", "workerGroupSpecs", "rayVersion"):
         if not spec.get(key):
-            found.add("E382", doc.where(path, key=True), f"{key} is missing", "see cluster/kuberay.yaml")
+            found.add("E382", doc.where(path, key=True), f"{key} is missing", _EXAMPLE)
     if spec.get("rayVersion") not in (None, version("ray")):
         what = f"rayVersion {spec['rayVersion']!r}, gxsearch is built for {version('ray')}"
         found.add("E384", doc.where((*path, "rayVersion")), what, f'write rayVersion: "{version("ray")}"')
@@ -118,9 +119,7 @@ def _scaling(doc: Document, path: Where, spec: dict[str, Any], found: Findings) 
     for i, workers in enumerate(items(spec.get("workerGroupSpecs"))):
         at = (*path, "workerGroupSpecs", i)
         if not isinstance(workers, dict):
-            found.add(
-                "E383", doc.where(at), "a group of workers must be a group of settings", "see cluster/kuberay.yaml"
-            )
+            found.add("E383", doc.where(at), "a group of workers must be a group of settings", _EXAMPLE)
             continue
         found.typos(doc, at, _WORKERS.split())
         if "maxReplicas" not in workers:

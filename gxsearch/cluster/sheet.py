@@ -103,9 +103,8 @@ def _documents(text: str, file: str) -> Iterator[Document]:
 
 def _lowered(doc: Document, above: int) -> Document:
     """Return a document as it stands in its file, below so many lines."""
-    marks, keys = (
-        {at: Mark(m.file, m.line + above, m.col) for at, m in all_.items()} for all_ in (doc.marks, doc.keys)
-    )
+    marks = {path: Mark(mark.file, mark.line + above, mark.col) for path, mark in doc.marks.items()}
+    keys = {path: Mark(mark.file, mark.line + above, mark.col) for path, mark in doc.keys.items()}
     return Document(doc.file, doc.values, marks, keys, tuple(_moved(fault, above) for fault in doc.faults))
 
 

@@ -10,11 +10,11 @@ from gxsearch.cluster.sheet import Sheet
 from gxsearch.errors import did_you_mean
 
 _OPTIONS = (
-    "account array chdir comment constraint cpus-per-gpu cpus-per-task dependency error exclude exclusive export gpus "
-    "gpus-per-node gpus-per-task gres hint input job-name licenses mail-type mail-user mem mem-per-cpu mem-per-gpu "
-    "nodelist nodes no-requeue ntasks ntasks-per-node open-mode output oversubscribe parsable partition qos requeue "
-    "reservation signal threads-per-core time time-min tmp wckey wrap"
-).split()
+    "account array chdir comment constraint cpus-per-gpu cpus-per-task dependency error exclude exclusive "
+    "export gpus gpus-per-node gpus-per-task gres hint input job-name licenses mail-type mail-user mem "
+    "mem-per-cpu mem-per-gpu nodelist nodes no-requeue ntasks ntasks-per-node open-mode output oversubscribe "
+    "parsable partition qos requeue reservation signal threads-per-core time time-min tmp wckey wrap"
+)
 _SHORT = {"A": "account", "J": "job-name", "N": "nodes", "c": "cpus-per-task", "e": "error", "n": "ntasks"}
 _SHORT |= {"o": "output", "p": "partition", "q": "qos", "t": "time", "w": "nodelist", "x": "exclude", "C": "constraint"}
 _SHORT |= {"G": "gpus", "a": "array", "d": "dependency", "D": "chdir"}
@@ -37,7 +37,7 @@ def check(sheet: Sheet, found: Findings) -> None:
 def _options(sheet: Sheet, found: Findings) -> dict[str, tuple[str, str]]:
     """Return the values of #SBATCH lines and their places by name; below the first command Slurm reads none."""
     options: dict[str, tuple[str, str]] = {}
-    ended = False
+    ended, known = False, _OPTIONS.split()
     for number, line in enumerate(sheet.text.splitlines(), 1):
         if not line.startswith("#SBATCH"):
             ended = ended or bool(line.strip()) and not line.startswith("#")
@@ -48,8 +48,8 @@ def _options(sheet: Sheet, found: Findings) -> dict[str, tuple[str, str]]:
             found.add("E383", where, what, "move it up")
         for option in re.finditer(r"(?:^|\s)--?([\w-]+)(?:[= ]\s*([^\s-]\S*))?", line.partition(" #")[0][7:]):
             name = _SHORT.get(option[1], option[1])
-            if name not in _OPTIONS:
-                found.add("E381", where, f"unknown option '--{name}'", did_you_mean(name, _OPTIONS))
+            if name not in known:
+                found.add("E381", where, f"unknown option '--{name}'", did_you_mean(name, known))
             if not ended:
                 options[name] = (option[2] or "", where)
     return options

@@ -88,7 +88,8 @@ def connected(address: str, resources: Resources, *, cpus: int | None = None) ->
         # Ray listens on all interfaces: the token is the wall. Where nothing is set Ray asks for it, and heeds that in
         # this process too; it would not heed what is set now, for it may have been imported already.
         os.environ.pop("RAY_AUTH_MODE", None)
-        _token()
+        if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
+            make_token()
     import ray  # a third of a second, and only now with its environment set
 
     if ray.is_initialized():
@@ -107,7 +108,7 @@ def connected(address: str, resources: Resources, *, cpus: int | None = None) ->
             os.environ.setdefault("RAY_AUTH_MODE", "token")
             ray._raylet.Config.initialize("")  # it may have been imported before that was set
             ray.init(address=address, runtime_env={"env_vars": WORKER_ENV}, **_SILENT)
-            have = ray.cluster_resources()
+            have = _grown(ray.cluster_resources())
             fit = slots(resources, have.get("CPU", 0), have.get("GPU", 0))
         if heeded is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, heeded)  # Ray puts one of its own there, which exits at once
@@ -119,6 +120,19 @@ def connected(address: str, resources: Resources, *, cpus: int | None = None) ->
         ray.shutdown()
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _grown(have: dict[str, float]) -> dict[str, float]:
+    """Return what a cluster has, or may grow to where its autoscaler adds nodes as trials ask for them.
+
+    ``GXSEARCH_SCALES_TO=CPU=32,GPU=8`` says so, set by `gxsearch cluster submit`: Ray itself does not tell.
+    """
+    for word in filter(None, os.environ.get("GXSEARCH_SCALES_TO", "").split(",")):
+        name, _, amount = word.partition("=")
+        if not amount.isdecimal():
+            raise ResourceError.one("E508", "GXSEARCH_SCALES_TO", f"'{word}' is no resource", "write CPU=32,GPU=8")
+        have = {**have, name: max(float(amount), have.get(name, 0))}
+    return have
 
 
 def _scratch() -> Path:
@@ -168,11 +182,9 @@ _SHORT = 14
 _SILENT = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
 
 
-def _token() -> None:
+def make_token() -> None:
     """Make Ray's token ourselves where there is none: Ray's own is readable by everybody on the machine."""
     path = Path.home() / ".ray" / "auth_token"
-    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
-        return
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -46,7 +46,7 @@ def test_a_token_is_made_that_only_its_owner_reads(tmp_path, monkeypatch):
 
     old = os.umask(0)
     try:
-        launch._token()
+        launch.make_token()
     finally:
         os.umask(old)
 
@@ -63,7 +63,7 @@ def test_a_token_that_others_can_read_is_closed_to_them(tmp_path, monkeypatch):
     (tmp_path / ".ray" / "auth_token").write_text("old")
     (tmp_path / ".ray" / "auth_token").chmod(0o644)
 
-    launch._token()
+    launch.make_token()
 
     path = tmp_path / ".ray" / "auth_token"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600 and path.read_text() == "old"
