@@ -31,25 +31,35 @@ def ablate(
 
 def embed(
     source: str | Path,
-    data: str | Path,
+    data: Any,
     out: str | Path | None = None,
     *,
     recon: bool = False,
     as_batch: Sequence[str] = (),
+    key: str | None = None,
+    copy: bool = False,
     force: bool = False,
 ) -> Any:
-    """Add the vectors of a run's best model, or of an exported one, to a data set; return it and write it.
+    """Add the vectors of a run's best model, or of an exported one, to a data set, which loses nothing; return it.
 
-    The file is `out`, or ``<name of the data>_<model>.h5ad`` in the working folder; one that exists is replaced only
-    with `force`. Values (`recon`) of a model of counts are those under the batches that `as_batch` names.
+    Args:
+        data: an AnnData, to which is added in place (with `copy`, to a copy of it), or the name, path or URI of one.
+        out: the file to write; by default none of an AnnData, else ``<name of the data>_<model>.h5ad`` in the working
+            folder.
+        recon: add the model's values as a layer; of counts those under the batches that `as_batch` names.
+        key: what the names of all that is added are made of; by default the model's name.
+        force: replace a file that exists, and names in the data that are taken.
 
     Raises:
-        DataError: when the data cannot be read, lack genes of the model, or the file exists.
+        DataError: when the data cannot be read, lack genes of the model, or the file or a name exists.
     """
     from gxsearch.results.embed import embed_new
 
-    out = embedded_path(source, data) if out is None else out
-    return embed_new(source, data, out, recon=recon, as_batch=as_batch, force=force)
+    if isinstance(data, str | Path):
+        out = embedded_path(source, data) if out is None else out
+    elif copy:
+        data = data.copy()
+    return embed_new(source, data, out, recon=recon, as_batch=as_batch, key=key, force=force)
 
 
 def embedded_path(source: str | Path, data: str | Path) -> Path:

@@ -43,12 +43,37 @@ def check_out(out: Path, *, force: bool) -> None:
         raise DataError.one("E454", str(out), "this file exists already", "give another -o, or --force to replace it")
 
 
-def write(adata: AnnData, path: Path) -> None:
-    """Write the whole file or nothing; folders that are missing are made."""
+def write(adata: AnnData, path: Path, *, keep_text: bool = False) -> None:
+    """Write the whole file or nothing; folders that are missing are made.
+
+    Args:
+        keep_text: columns of text stay text, where anndata makes categories of them, in memory too. Those of Python
+            objects some of which are missing cannot be written as they are and become categories in the file.
+    """
+    if keep_text:
+        adata = _storable(adata)
     path.parent.mkdir(parents=True, exist_ok=True)
     work = path.with_name(f".{path.stem}.{os.getpid()}.tmp.h5ad")
     try:
-        adata.write_h5ad(work)
+        with anndata.settings.override(allow_write_nullable_strings=True):
+            adata.write_h5ad(work, convert_strings_to_categoricals=not keep_text)
         work.replace(path)
     finally:
         work.unlink(missing_ok=True)
+
+
+def _storable(adata: AnnData) -> AnnData:
+    """Return an AnnData without columns of text objects some of which are missing: a copy, where it has any."""
+    frames = {"obs": adata.obs, "var": adata.var}
+    odd = {
+        kind: [name for name in frame if frame[name].dtype == object and frame[name].isna().any()]
+        for kind, frame in frames.items()
+    }
+    if not any(odd.values()):
+        return adata
+    adata = adata.copy()
+    for kind, names in odd.items():
+        frame = getattr(adata, kind)
+        for name in names:
+            frame[name] = frame[name].astype("category")
+    return adata

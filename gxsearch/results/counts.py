@@ -23,7 +23,7 @@ def add(adata: AnnData, found: Package, table: Table) -> None:
     obs["nbvae_library"], the totals; var["nbvae_dispersion"], theta of each gene, NaN for those that it lacks; and with
     a classifier obs["nbvae_prediction"], obsm["nbvae_probabilities"] and their classes, uns["nbvae_classes"].
     """
-    name, view, model = found.name, found.view, found.model
+    name, view, model = found.key, found.view, found.model
     adata.obs[f"{name}_library"] = view.totals(table)
     adata.var[f"{name}_dispersion"] = _placed(model.dispersion(), found.genes, adata)
     if not view.classes:

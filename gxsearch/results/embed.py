@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -27,9 +28,10 @@ from gxsearch.data.values import Matrix
 from gxsearch.errors import DataError
 from gxsearch.models import registry
 from gxsearch.models.base import Decodes, EmbedsGenes
+from gxsearch.results import adding, package
 from gxsearch.results import counts as count_outputs
-from gxsearch.results import package
 from gxsearch.results import tokens as token_outputs
+from gxsearch.results.adding import PROVENANCE
 from gxsearch.results.first import joined
 from gxsearch.results.package import Package
 from gxsearch.results.run_dir import RunDir
@@ -37,7 +39,6 @@ from gxsearch.training.curves import decoded, default_clusters, divide
 from gxsearch.training.embedding import reconstruct
 from gxsearch.training.token_baselines import reader as token_reader
 
-PROVENANCE = "gxsearch"
 CONTROL = "X_pca"
 
 
@@ -88,28 +89,32 @@ def embeddings(
 
 def embed_new(
     source: str | Path,
-    data: str | Path,
-    out: str | Path,
+    data: str | Path | AnnData,
+    out: str | Path | None,
     *,
     recon: bool = False,
     as_batch: Sequence[str] = (),
+    key: str | None = None,
     force: bool = False,
     device: str = "cpu",
 ) -> AnnData:
-    """Add vectors of a run's best model, or of an exported one, to a data set and write it to `out` (.h5ad).
+    """Add vectors of a run's best model, or of an exported one, to a data set; write it to `out` (.h5ad), if given.
 
     Everything that the data set has is kept. With `recon`, layers["fe_recon"] holds the model's values (n, g) in
     units of the transformed data, NaN for genes that it lacks; of counts, those expected at the median total, under
-    the batches that `as_batch` chooses or the training's mix of them. A file that exists is replaced only with `force`.
+    the batches that `as_batch` chooses or the training's mix of them. With `key`, that takes the place of ``fe`` in
+    all names. What the same trial had added is replaced; else a name that is taken, and a file that exists, are
+    replaced only with `force`. An AnnData is changed only once all is known, in place.
 
     Raises:
-        DataError: when the data cannot be read or lacks genes, the model gives no values (`recon`), or `out` exists.
+        DataError: when the data cannot be read or lacks genes, the model gives no values (`recon`), `out` exists, or
+            names are taken: E457, all of them.
         RunError: when `source` is neither a run nor an exported model, or is damaged.
         UnsafeError: when `out` is a link.
     """
     from gxsearch.data.sources import load
 
-    found = package.open_package(source)
+    found = dataclasses.replace(package.open_package(source), key_added=adding.checked(key))
     counts = isinstance(found.view, CountsView)
     if as_batch and not (recon and counts):
         what = "a batch is chosen for the values of --recon, by a model of counts"
@@ -118,19 +123,29 @@ def embed_new(
         count_outputs.chosen(found.view, found.model.mix, as_batch)  # a wrong name is told before the data are read
     if recon and not isinstance(found.model, Decodes):
         raise DataError.one("E451", str(source), f"{found.name} gives no expression values", "leave out --recon")
-    h5ad.check_out(Path(out), force=force)
-    adata = load(str(data))
+    if out is not None:
+        h5ad.check_out(Path(out), force=force)
+    adata = adding.whole(data) if isinstance(data, AnnData) else load(str(data))
+    made = _made(adata, found, recon, as_batch, device)
+    adding.add(adata, made, found.key, force=force)
+    if out is not None:
+        h5ad.write(adata, Path(out), keep_text=True)
+    return adata
+
+
+def _made(adata: AnnData, found: Package, recon: bool, as_batch: Sequence[str], device: str) -> AnnData:
+    """Return all that is to be added to an AnnData, as one of the same rows and genes; `adata` is only read."""
     table = found.read(adata)
     vectors = found.embed_table(table, device=device)
-    _add(adata, found, vectors, table.obs_names)
-    if counts:
-        count_outputs.add(adata, found, table)
+    made = AnnData(obs=pd.DataFrame(index=adata.obs_names), var=pd.DataFrame(index=adata.var_names))
+    _add(made, found, vectors, table.obs_names)
+    if isinstance(found.view, CountsView):
+        count_outputs.add(made, found, table)
     if isinstance(found.view, TokensView):
-        token_outputs.add(adata, found, table)
+        token_outputs.add(made, found, table)
     if recon:
-        adata.layers[f"{found.name}_recon"] = _values(adata, found, table, vectors, as_batch)
-    h5ad.write(adata, Path(out))
-    return adata
+        made.layers[f"{found.key}_recon"] = _values(made, found, table, vectors, as_batch)
+    return made
 
 
 def again(run: RunDir) -> Table:
@@ -158,23 +173,25 @@ def again(run: RunDir) -> Table:
 def provenance(found: Package) -> str:
     """Return where vectors are from, as one JSON string: `uns` keeps text as it is, and nested values not."""
     versions = {name: version(name) for name in ("torch", "anndata")}
-    told = {"metrics": found.metrics, "data": found.facts, "genes": len(found.genes)}
+    told = {"settings": {"model": found.job.model_config, "train": found.job.train_config}, "metrics": found.metrics}
+    told |= {"data": found.facts, "split": found.data.split.model_dump(), "genes": len(found.genes)}
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    return json.dumps({**found.origin, "model": found.name, **told, "embedded_with": versions, "date": date})
+    told |= {"embedded_with": versions, "date": date}
+    return json.dumps({**found.origin, "model": found.name, **told}, indent=1)
 
 
 def _add(adata: AnnData, found: Package, vectors: np.ndarray, rows: np.ndarray) -> None:
     """Put the vectors of a table's rows (n, k), their names, and provenance into an AnnData."""
     own = found.model.gene_vectors() if isinstance(found.model, EmbedsGenes) else None
     if found.turned:
-        adata.varm[found.name] = _placed(vectors, rows, adata.var_names)
+        adata.varm[found.key] = _placed(vectors, rows, adata.var_names)
         if own is not None:
-            adata.obsm[found.name] = _placed(own, found.genes, adata.obs_names)
+            adata.obsm[found.key] = _placed(own, found.genes, adata.obs_names)
     else:
-        adata.obsm[f"X_{found.name}"] = vectors
+        adata.obsm[f"X_{found.key}"] = vectors
         if own is not None:
-            adata.varm[found.name] = _placed(own, found.genes, adata.var_names)
-    adata.uns[PROVENANCE] = {**adata.uns.get(PROVENANCE, {}), found.name: provenance(found)}
+            adata.varm[found.key] = _placed(own, found.genes, adata.var_names)
+    adata.uns[PROVENANCE] = {**adata.uns.get(PROVENANCE, {}), found.key: provenance(found)}
 
 
 def _rows(table: Table, name: str) -> pd.DataFrame:

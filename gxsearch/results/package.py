@@ -48,6 +48,7 @@ class Package:
         origin: run id and name, trial, epoch, seed, searched settings, version; JSON values.
         metrics: measures of the epoch, ``val/`` and, for a search's best trial, ``test/``.
         weights, record: what the checkpoint held.
+        key_added: what an AnnData calls it; by default the architecture.
     """
 
     model: GeneModel
@@ -59,11 +60,17 @@ class Package:
     metrics: dict[str, Any]
     weights: dict[str, Tensor]
     record: dict[str, Any]
+    key_added: str | None = None
 
     @property
     def name(self) -> str:
-        """Name of the architecture: the key of what it adds to an AnnData."""
+        """Name of the architecture."""
         return self.job.model
+
+    @property
+    def key(self) -> str:
+        """The key of all that it adds to an AnnData."""
+        return self.key_added or self.name
 
     @property
     def genes(self) -> np.ndarray:

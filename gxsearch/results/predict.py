@@ -15,7 +15,7 @@ from gxsearch.data import h5ad
 from gxsearch.data.table import Table
 from gxsearch.data.tokens import TokensView
 from gxsearch.errors import DataError, Fault, SpecError, UnsafeError, did_you_mean
-from gxsearch.results import package, tokens
+from gxsearch.results import adding, package, tokens
 from gxsearch.results.embed import PROVENANCE, again, provenance
 from gxsearch.results.leaderboard import cell
 from gxsearch.results.package import Package
@@ -125,7 +125,7 @@ def write(made: Predicted, out: str | Path, *, force: bool = False) -> Path:
     """Write ``.csv`` as `frame` says, or ``.h5ad``: the rows, with predictions as `results.tokens.add` names them.
 
     Raises:
-        DataError: when the file is of another kind, or is there already and `force` is not given.
+        DataError: when the file is of another kind, or it or a name in the data is there already, without `force`.
         UnsafeError: when it is a link.
     """
     out = Path(out)
@@ -136,9 +136,11 @@ def write(made: Predicted, out: str | Path, *, force: bool = False) -> Path:
         table.map(cell).to_csv(text, index=False, lineterminator="\n", float_format="%.6g")
         write_atomic(out, text.getvalue().encode())
     else:
-        tokens.add_chances(made.adata, made.found, made.chances)
-        made.adata.uns[PROVENANCE] = {**made.adata.uns.get(PROVENANCE, {}), made.found.name: provenance(made.found)}
-        h5ad.write(made.adata, out)
+        more = AnnData(obs=pd.DataFrame(index=made.adata.obs_names), var=pd.DataFrame(index=made.adata.var_names))
+        tokens.add_chances(more, made.found, made.chances)
+        more.uns[PROVENANCE] = {made.found.key: provenance(made.found)}
+        adding.add(made.adata, more, made.found.key, force=force)
+        h5ad.write(made.adata, out, keep_text=True)
     return out
 
 

@@ -36,13 +36,13 @@ def add(adata: AnnData, found: Package, table: Table, rows: np.ndarray | None = 
     place = np.array(partners(adata.var_names.astype(str).tolist(), found.genes.tolist()))
     placed = vectors[place]
     placed[place < 0] = np.nan
-    adata.varm[f"{found.name}_{CONTEXTUAL}"] = placed
+    adata.varm[f"{found.key}_{CONTEXTUAL}"] = placed
 
 
 def add_chances(adata: AnnData, found: Package, chances: dict[str, np.ndarray]) -> None:
     """Add predictions, their probabilities (n, c) and their classes, for each phenotype of `chances`."""
     for phenotype, chance_nc in chances.items():
-        key, classes = f"{found.name}_{phenotype}", classes_of(found.view, phenotype)
+        key, classes = f"{found.key}_{phenotype}", classes_of(found.view, phenotype)
         adata.obs[key] = pd.Categorical(classes[chance_nc.argmax(1)], categories=classes)
         adata.obsm[f"{key}_probabilities"] = chance_nc
         adata.uns[f"{key}_classes"] = classes
