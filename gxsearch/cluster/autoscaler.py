@@ -39,6 +39,7 @@ def check(sheet: Sheet, found: Findings) -> None:
     _docker(doc, found)
     for path, text in commands(doc):
         shell.check(text, doc.where(path), found)
+    shell.check(str(doc.get(("auth", "ssh_proxy_command"))), doc.where(("auth", "ssh_proxy_command")), found)
     _token(doc, found)
     _disk(doc, found)
     clouds.check(sheet.kind.split()[1], doc, found)
@@ -98,7 +99,7 @@ def _types(doc: Document, found: Findings) -> None:
         found.add("E382", doc.where(), "available_node_types is missing", fix)
     elif head is None:
         found.add("E382", doc.where(), "head_node_type is missing", f"write head_node_type: {next(iter(kinds))}")
-    elif head not in kinds:
+    elif str(head) not in kinds:
         what = f"head_node_type {head!r} is none of available_node_types"
         found.add("E384", doc.where(("head_node_type",)), what, did_you_mean(str(head), kinds))
     for name, kind in kinds.items():

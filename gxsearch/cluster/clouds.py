@@ -61,6 +61,8 @@ def check(cloud: str, doc: Document, found: Findings) -> None:
 
 
 def _spot(doc: Document, path: Where, found: Findings, *, spot: bool, is_head: bool, how: str) -> None:
+    if str(doc.get(("head_node_type",))) not in group(doc.get(("available_node_types",))):
+        return  # which is a fault of its own: nobody knows which one is the head
     if is_head and spot:
         what = "the head may be taken away at any time, and the search with it"
         found.add("E386", doc.where(path, key=True), what, "use spot for workers only")

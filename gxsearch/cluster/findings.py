@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from gxsearch.cluster.sheet import walk
 from gxsearch.errors import Fault, GxError, SpecError, UnsafeError, did_you_mean
 from gxsearch.search.yaml_file import Document, Where
 
@@ -21,9 +22,8 @@ class Findings:
 
     def typos(self, doc: Document, path: Where, known: Iterable[str]) -> None:
         """Add the keys of a group that are nearly one of `known`; others may be right and not known here."""
-        known, values = list(known), doc.values
-        for part in path:
-            values = values[part]
+        known = list(known)
+        values = next((value for at, value in walk(doc.values) if at == path), None)
         for key in values if isinstance(values, dict) else ():
             hint = "" if key in known else did_you_mean(key, known)
             if hint.startswith("did"):

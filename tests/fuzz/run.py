@@ -1,7 +1,8 @@
 """Fuzzing: `python tests/fuzz/run.py --minutes 10 [--seed N]` looks for uncaught errors, crashes and hangs.
 
-Search space files and data sets are drawn by hypothesis, .h5ad files and run folders are damaged at random. One line
-of figures goes to standard output, what was found to standard error; the exit code is 1 if anything was.
+Search space files and data sets are drawn by hypothesis, .h5ad files, run folders and cluster files are
+damaged at random. One line of figures goes to standard output, what was found to standard error; the exit code is 1 if
+anything was.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
+import launchers
 import mutants
 import sets
 import specs
@@ -29,9 +31,9 @@ import torch
 import yaml
 from hypothesis import HealthCheck, Phase
 
-MOST = {"specs": 5000, "data sets": 500, "h5ad": 2000, "run folders": 600}
+MOST = {"specs": 5000, "data sets": 500, "h5ad": 2000, "run folders": 600, "cluster files": 3000}
 """Cases of each kind, at most."""
-SHARE = {"specs": 0.35, "data sets": 0.2, "h5ad": 0.25, "run folders": 0.2}
+SHARE = {"specs": 0.3, "data sets": 0.2, "h5ad": 0.2, "run folders": 0.2, "cluster files": 0.1}
 LONGEST_S = 10
 CHUNK = 100
 
@@ -141,6 +143,16 @@ def damaged_runs(hunt: Hunt, folder: Path, seed: int) -> None:
         seed += 1
 
 
+def spoiled_launchers(hunt: Hunt, seed: int) -> None:
+    while hunt.on:
+        try:
+            hunt.ends[one(lambda s=seed: launchers.check(s))] += 1
+        except (Exception, TooLong):
+            hunt.found.append(f"cluster file of seed {seed}: {told()}")
+            hunt.ends["found"] += 1
+        seed += 1
+
+
 def _read(ended: tuple[int, str]) -> tuple[int, str]:
     """Return an end as it is; a run without a result (7) is as good an end as a refusal."""
     status, err = ended
@@ -178,6 +190,7 @@ def main() -> int:
             ),
             "h5ad": lambda hunt: damaged_files(hunt, Path(folder), start),
             "run folders": lambda hunt: damaged_runs(hunt, Path(folder), start),
+            "cluster files": lambda hunt: spoiled_launchers(hunt, start),
         }
         for name, task in tasks.items():
             if asked.only not in (None, name):

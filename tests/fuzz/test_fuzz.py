@@ -6,6 +6,7 @@ import os
 import random
 from pathlib import Path
 
+import launchers
 import mutants
 import pytest
 import run as fuzz
@@ -59,6 +60,12 @@ def test_damaged_h5ad_files_are_taken_or_refused():
         ends.append(mutants.read(folder / "case.h5ad"))
 
     assert "fine" in ends and all(end == "fine" or end[:2] in ("E4", "E8") for end in ends)
+
+
+def test_spoiled_cluster_files_are_taken_or_refused_in_lines():
+    ends = [launchers.check(seed) for seed in range(150)]
+
+    assert "fine" in ends and {end[:2] for end in ends} >= {"E3", "E8"}
 
 
 def test_damaged_run_folders_are_read_or_refused():
