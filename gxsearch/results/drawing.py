@@ -63,14 +63,23 @@ def curves(frame: pd.DataFrame, level: Level) -> go.Figure:
 
 
 def bars(found: Importance) -> go.Figure:
-    """Draw the settings' shares as bars, the largest at the top."""
+    """Draw the settings' shares as bars with their bands, the largest at the top; pale what may have no effect."""
     names, shares = list(found.shares)[::-1], list(found.shares.values())[::-1]
-    figure = blank("share of importance for being among the best tenth", "", height=90 + 30 * len(names))
+    low, high = found.ends(names)
+    figure = blank("share of importance for being among the best tenth", "", height=90 + 26 * len(names))
+    labels = [plain(clipped(name, 30)) for name in names]
+    band = {"type": "data", "symmetric": False, "color": palette.INK, "thickness": 1.2, "width": 4}
+    band |= {"array": [h - s for h, s in zip(high, shares, strict=True)]}
+    band |= {"arrayminus": [s - v for v, s in zip(low, shares, strict=True)]}
     figure.add_bar(
-        x=shares, y=[plain(name) for name in names], orientation="h", marker={"color": palette.BLUE}, width=0.6,
-        text=[f"{share:.0%}" for share in shares], textposition="outside", cliponaxis=False, hoverinfo="skip",
+        x=shares, y=labels, orientation="h", width=0.6, error_x=band if found.bands else None, hoverinfo="skip",
+        marker={"color": [palette.FAINT if name in found.unsure else palette.BLUE for name in names]},
     )  # fmt: skip
-    figure.update_xaxes(range=[0, 1.1 * max(shares, default=1)], tickformat=".0%")
+    figure.add_scatter(
+        x=high, y=labels, mode="text", text=[f" {share:.0%}" for share in shares], textposition="middle right",
+        cliponaxis=False, hoverinfo="skip",
+    )  # fmt: skip
+    figure.update_xaxes(range=[0, 1.12 * max(high, default=1)], tickformat=".0%")
     figure.update_yaxes(showgrid=False, automargin=True)
     return figure.update_layout(showlegend=False)
 
@@ -91,7 +100,7 @@ def parallel(data: Parallel, objective: Objective) -> go.Figure:
     for i, axis in enumerate(data.axes):
         figure.add_shape(type="line", x0=i, x1=i, y0=0, y1=1, line={"color": palette.INK, "width": 1}, layer="below")
         for where, text in axis.ticks.items():
-            _note(figure, i, where, text, xanchor="left", xshift=5)
+            _note(figure, i, where, clipped(text, 14), xanchor="left", xshift=5)
     _settings_axis(figure, [axis.name for axis in data.axes])
     return figure
 

@@ -49,12 +49,11 @@ class Easel:
         return Picture(name, caption, drawn.layout.height, page.script_data(drawn.to_json()))
 
 
-def search(easel: Easel, run: RunDir) -> list[Picture]:
-    """Return history, learning curves, importance and parallel coordinates, as far as there is something to show."""
+def course(easel: Easel, run: RunDir) -> list[Picture]:
+    """Return the history of the search and the learning curves."""
     level, objective = plots.level(run), Objective.of(run)
     history, curves = plots.history_data(run), plots.curves_data(run)
-    parallel = plots.parallel_data(run, easel.importance)
-    found = [
+    return [
         easel.picture(
             lambda: plots.history_figure(run),
             lambda static: static.history(history, level),
@@ -67,25 +66,32 @@ def search(easel: Easel, run: RunDir) -> list[Picture]:
             f"{objective.metric} on held-out data after each epoch; the best {plots.BOLD} trials bold.",
         ),
     ]
-    if easel.importance.shares:
-        rough = f" From {easel.importance.n_trials} trials; under 50 this is rough." * (easel.importance.n_trials < 50)
-        found.append(
+
+
+def settings(easel: Easel, run: RunDir) -> list[Picture]:
+    """Return importance and parallel coordinates, as far as there is something to show."""
+    found, parallel = easel.importance, plots.parallel_data(run, easel.importance)
+    pictures = []
+    if found.shares:
+        rough = f" From {found.n_trials} trials; under 50 this is rough." * (found.n_trials < 50)
+        pictures.append(
             easel.picture(
-                lambda: plots.importance_figure(run),
-                lambda static: static.bars(easel.importance),
-                f"What decides whether a trial is among the best tenth (PED-ANOVA).{rough}",
+                lambda: plots.importance_figure(run, found),
+                lambda static: static.bars(found),
+                "What decides whether a trial is among the best tenth (PED-ANOVA); bands hold 80 % of resamples of the "
+                f"trials; gray: not to be told from a setting without effect.{rough}",
             )
         )
     if len(parallel.axes) > 1 and len(parallel.lines):
-        found.append(
+        pictures.append(
             easel.picture(
-                lambda: plots.parallel_figure(run),
+                lambda: plots.parallel_figure(run, found),
                 lambda static: static.parallel(parallel),
                 f"Settings of the best {len(parallel.lines)} trials, one line each, the best {plots.BOLD} in color; "
                 "axes go from the low to the high end of what was searched.",
             )
         )
-    return found
+    return pictures
 
 
 def slices(easel: Easel, run: RunDir) -> list[Picture]:

@@ -13,8 +13,8 @@ from gxsearch.results.gallery import Easel, Picture, drawing
 from gxsearch.results.maps import RowMap
 from gxsearch.results.run_dir import RunDir
 
-COLUMNS = 4
-"""Columns that maps are colored by, at most."""
+COLUMNS = 7
+"""Columns that maps are colored by, at most; all but the first are small."""
 TALL = 300
 """Height in pixels of one of three maps in a row."""
 
@@ -43,7 +43,7 @@ class Latent:
 
     Attributes:
         what: what a point is: row or gene.
-        maps: the vectors, and the control, by column.
+        maps: the vectors, with the control for the first column, by column.
         ways: the vectors by PCA, UMAP and t-SNE, colored by the first column; None of two dimensions or fewer.
         genes: the map of gene vectors and the heatmap of their similarity, as far as there are any.
     """
@@ -66,17 +66,18 @@ def latent(easel: Easel, run: RunDir, model: str, label: str | None) -> Latent:
     adata = h5ad.read(run.embeddings, str(run.embeddings))
     found, three = maps.row_maps(run, adata, model), maps.three_maps(run, adata, model)
     given = maps.columns(found[0].points) if found else []
-    shown = sorted(given, key=lambda name: name != label)[:COLUMNS]
+    shown = sorted(given, key=lambda name: (name != label, name == f"{model}_split"))[:COLUMNS]
     return Latent(
         found[0].what if found else "row",
-        [_colored(easel, found, column) for column in shown],
-        _colored(easel, three, shown[0], small=True) if three and shown else None,
+        [colored(easel, found[: 1 if i else None], column, small=i > 0) for i, column in enumerate(shown)],
+        colored(easel, three, shown[0], small=True) if three and shown else None,
         _clusters(easel, run),
         _genes(easel, adata, model),
     )
 
 
-def _colored(easel: Easel, found: list[RowMap], column: str, *, small: bool = False) -> ColoredMaps:
+def colored(easel: Easel, found: list[RowMap], column: str, *, small: bool = False) -> ColoredMaps:
+    """Draw maps of the same points colored by a column, `small` where three are to stand in a row."""
     pictures = [
         easel.picture(
             lambda one=one: _sized(maps.row_figure(one, column), small=small),

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any
 
@@ -14,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from gxsearch.config import Config
+from gxsearch.errors import visible
 
 _SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
@@ -28,7 +30,19 @@ def template(name: str) -> Template:
         lstrip_blocks=True,
     )
     world.filters |= {"number": number, "span": span, "quoted": quoted, "block": block, "seconds": seconds}
+    world.filters |= {"md": md, "md_table": md_table, "md_code": md_code}
     return world.get_template(name)
+
+
+def page(name: str, *, static: bool, made_by: str, **values: Any) -> str:
+    """Return a page that extends base.html: with its look, its policy and, unless it is `static`, its two scripts.
+
+    Args:
+        made_by: the version of gxsearch that made what is told.
+        values: what the template wants to know.
+    """
+    frame = {"css": style("report.css"), "scripts": None if static else scripts(), "made_by": made_by}
+    return template(name).render(**frame, **values)
 
 
 def script_data(text: str) -> Markup:
@@ -109,6 +123,29 @@ def span(text: Any) -> str:
     """Return text as code within a line of Markdown."""
     flat = " ".join(str(text).replace("`", "'").split())
     return f"`{flat}`" if flat else ""
+
+
+def md(text: Any) -> str:
+    """Return text as Markdown shows it as it is, on one line: no element, link, emphasis or end of a table's cell."""
+    flat = " ".join(visible(str(text).replace("\n", " ")).split())
+    flat = re.sub(r"([\\`*_\[\]|~#!$@{}^])", r"\\\1", flat)
+    flat = re.sub(r"(?i)\b(https?|ftp|mailto|xmpp)(:)", r"\1\\\2", flat)
+    flat = re.sub(r"(?i)\b(www)(\.)", r"\1\\\2", flat)
+    flat = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return f"\\{flat}" if flat[:1] in ("-", "+", "=") else flat
+
+
+def md_table(rows: Iterable[Iterable[Any]], columns: Iterable[Any]) -> str:
+    """Return rows as a table of Markdown; cells are made harmless, numbers short."""
+    head = [md(name) or " " for name in columns]
+    lines = [head, ["---"] * len(head), *([md(number(value)) or " " for value in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def md_code(text: Any) -> str:
+    """Return text on one line as a block of code; as text, where it holds what a careless reader takes for markup."""
+    flat = " ".join(visible(str(text).replace("\n", " ")).split())
+    return md(flat) if set(flat) & set("<>&`") else f"    {flat}"
 
 
 def block(value: Any) -> str:

@@ -15,7 +15,7 @@ from gxsearch.results.leaderboard import Objective
 from gxsearch.results.ledger import trials
 from gxsearch.results.page import short
 from gxsearch.results.run_dir import RunDir
-from gxsearch.results.study import Importance, importance
+from gxsearch.results.study import Importance, resampled
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -151,8 +151,8 @@ def terms_data(run: RunDir) -> pd.DataFrame:
 
 
 def importance_data(run: RunDir) -> Importance:
-    """Return the shares of the settings; empty where there are too few trials."""
-    return importance(run)
+    """Return the shares of the settings, with bands; empty where there are too few trials."""
+    return resampled(run)
 
 
 def parallel_data(run: RunDir, found: Importance) -> Parallel:
@@ -214,18 +214,18 @@ def curves_figure(run: RunDir) -> go.Figure:
     return curves(curves_data(run), level(run))
 
 
-def importance_figure(run: RunDir) -> go.Figure:
-    """Draw the share of each setting in what makes a trial good."""
+def importance_figure(run: RunDir, found: Importance | None = None) -> go.Figure:
+    """Draw the share of each setting in what makes a trial good; `found` as in `parallel_figure`."""
     from gxsearch.results.drawing import bars
 
-    return bars(importance_data(run))
+    return bars(found or importance_data(run))
 
 
-def parallel_figure(run: RunDir) -> go.Figure:
-    """Draw the best trials as lines through their settings."""
+def parallel_figure(run: RunDir, found: Importance | None = None) -> go.Figure:
+    """Draw the best trials as lines through their settings; `found` is the importance, where it is known already."""
     from gxsearch.results.drawing import parallel
 
-    return parallel(parallel_data(run, importance(run)), Objective.of(run))
+    return parallel(parallel_data(run, found or importance_data(run)), Objective.of(run))
 
 
 def slice_figure(run: RunDir, name: str) -> go.Figure:

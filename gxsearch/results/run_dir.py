@@ -37,6 +37,7 @@ class RunDir:
         self.best = self.results / "best"
         self.embeddings = self.results / "embeddings.h5ad"
         self.report = self.results / "report.html"
+        self.report_md = self.results / "report.md"
         self.baselines = self.results / "baselines.json"
         self.scores = self.results / "scores.json"
         self.clusters = self.results / "clusters.csv"
@@ -44,6 +45,7 @@ class RunDir:
         self.ablations = self.results / "ablations.json"
         self.projector = self.results / "projector"
         self.replayed = self.results / "replay.json"
+        self.confirmation = self.results / "confirm.json"
 
     @classmethod
     def open(cls, path: str | Path) -> RunDir:

@@ -62,13 +62,20 @@ def curves(frame: pd.DataFrame, level: Level) -> str:
 
 
 def bars(found: Importance) -> str:
-    """Draw the settings' shares."""
+    """Draw the settings' shares with their bands; pale what may have no effect."""
     with mpl.rc_context(_LOOK):
         names = list(found.shares)[::-1]
-        figure, axes = _blank("share of importance for being among the best tenth", "", height=1 + 0.3 * len(names))
-        drawn = axes.barh(names, [100 * found.shares[name] for name in names], color=palette.BLUE, height=0.6)
-        axes.bar_label(drawn, fmt="%.0f %%", padding=3)
-        axes.set_xticks([])
+        shares, (low, high) = np.array([found.shares[name] for name in names]), found.ends(names)
+        figure, axes = _blank("share of importance for being among the best tenth", "", height=1 + 0.26 * len(names))
+        colors = [palette.FAINT if name in found.unsure else palette.BLUE for name in names]
+        labels = [clipped(name, 30) for name in names]
+        band = {"xerr": [shares - low, high - shares], "ecolor": palette.INK, "capsize": 2} if found.bands else {}
+        axes.barh(range(len(names)), shares, color=colors, height=0.6, error_kw={"lw": 0.9}, **band)
+        axes.set_yticks(range(len(names)), labels)
+        for i, share in enumerate(shares):
+            axes.annotate(f"{share:.0%}", (high[i], i), xytext=(4, 0), textcoords="offset points", va="center")
+        axes.set_xlim(0, 1.12 * max(high, default=1))
+        axes.xaxis.set_major_formatter("{x:.0%}")
         return _svg(figure, axes)
 
 

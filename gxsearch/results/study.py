@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from gxsearch.results.leaderboard import Objective
 from gxsearch.results.ledger import TrialRecord, trials
@@ -16,6 +20,10 @@ if TYPE_CHECKING:
 
 ENOUGH = 10
 """Trials below which an importance is noise."""
+DRAWS = 50
+"""Resamples of the trials, and as many permutations of their values."""
+CHANCE = 0.95
+"""Share of permutations in which no setting at all may do as well as one that is said to matter."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +34,24 @@ class Importance:
         shares: setting -> share, the largest first, summing to 1; empty where there are too few trials, or all did
             equally well.
         n_trials: trials it is based on: complete and stopped ones.
+        bands: setting -> where the middle 80 % of the resampled shares lie; empty where they were not resampled.
+        unsure: settings that cannot be told from one that has no effect.
     """
 
     shares: dict[str, float]
     n_trials: int
+    bands: dict[str, tuple[float, float]] = field(default_factory=dict)
+    unsure: frozenset[str] = frozenset()
 
     @property
     def enough(self) -> bool:
         """Whether there were enough trials to say anything."""
         return self.n_trials >= ENOUGH
+
+    def ends(self, names: list[str]) -> tuple[list[float], list[float]]:
+        """Return both ends of the bands of `names`; the shares themselves where they were not resampled."""
+        bands = [self.bands.get(name, (self.shares[name],) * 2) for name in names]
+        return [low for low, _ in bands], [high for _, high in bands]
 
     def first(self, names: list[str], most: int) -> list[str]:
         """Return the most important of `names`; in their own order where nothing is known of importance."""
@@ -43,15 +60,40 @@ class Importance:
 
 def importance(run: RunDir) -> Importance:
     """Measure importance by PED-ANOVA (Watanabe et al., IJCAI 2023), which conditional settings do not disturb."""
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+    built, n = _worth_measuring(run)
+    found = _pearson(built.trials, built) if built is not None else {}
+    shares = _shares(found)
+    return Importance(dict(sorted(shares.items(), key=lambda item: -item[1])), n)
 
-    usable = _usable(trials(run.ledger))
-    if len(usable) < ENOUGH or len({trial.best for trial in usable}) < 2:
-        return Importance({}, len(usable))
-    found = get_param_importances(study(run), evaluator=PedAnovaImportanceEvaluator())
-    total = sum(found.values())
-    shares = {name: share / total for name, share in found.items()} if total > 0 else {}
-    return Importance(dict(sorted(shares.items(), key=lambda item: -item[1])), len(usable))
+
+def resampled(run: RunDir) -> Importance:
+    """Measure importance as `importance` does, and how sure it is; always the same for the same trials.
+
+    Shares are means over `DRAWS` bootstrap resamples of the trials (Efron 1979), bands their 10 % and 90 % quantiles.
+    A setting is unsure if, with the values permuted among the trials, the luckiest of all settings does as well in more
+    than one of twenty cases (the maximum statistic of Westfall and Young 1993): one without effect may get as much.
+    """
+    built, n = _worth_measuring(run)
+    if built is None:
+        return Importance({}, n)
+    draw, all_ = np.random.default_rng(0), built.trials
+    measured = [_shares(_pearson(some, built)) for some in _resamples(all_, draw)]
+    measured = [one for one in measured if one]
+    names = sorted({name for one in measured for name in one})
+    table = _table(measured, names)
+    if not names:
+        return Importance({}, n)
+    mean, low, high = table.mean(0), *np.quantile(table, [0.1, 0.9], axis=0)
+    order = [int(i) for i in np.argsort(-mean, kind="stable")]
+    true = _pearson(all_, built)
+    chance = [_pearson(some, built) for some in _permuted(all_, draw)]
+    sure = _beyond_chance(_table([true], names)[0], _table(chance, names))
+    return Importance(
+        {names[i]: float(mean[i]) for i in order},
+        n,
+        {names[i]: (float(low[i]), float(high[i])) for i in order},
+        frozenset(name for name, is_sure in zip(names, sure, strict=True) if not is_sure),
+    )
 
 
 def study(run: RunDir) -> optuna.Study:
@@ -67,6 +109,62 @@ def study(run: RunDir) -> optuna.Study:
         params = {name: _stored(domains[name], value) for name, value in trial.params.items()}
         built.add_trial(optuna.trial.create_trial(params=params, distributions=kinds, value=trial.best))
     return built
+
+
+def _worth_measuring(run: RunDir) -> tuple[optuna.Study | None, int]:
+    """Return the study and its number of trials; None where they are too few, or all did equally well."""
+    usable = _usable(trials(run.ledger))
+    enough = len(usable) >= ENOUGH and len({trial.best for trial in usable}) > 1
+    return (study(run) if enough else None), len(usable)
+
+
+def _pearson(some: list[optuna.trial.FrozenTrial], like: optuna.Study) -> dict[str, float]:
+    """Return the divergence of each setting's values in the best tenth from those in all; trials may come twice."""
+    import optuna
+
+    built = optuna.create_study(direction=like.direction)
+    built.add_trials(some)
+    with warnings.catch_warnings():  # that the best tenth of a resample is all of it, where values tie
+        warnings.simplefilter("ignore")
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        return optuna.importance.get_param_importances(built, evaluator=evaluator, normalize=False)
+
+
+def _table(rows: list[dict[str, float]], names: list[str]) -> np.ndarray:
+    """Return measures (d, k), a row a draw, 0 for a setting that a draw has not."""
+    return np.array([[row.get(name, 0.0) for name in names] for row in rows])
+
+
+def _beyond_chance(true_k: np.ndarray, permuted_dk: np.ndarray) -> np.ndarray:
+    """Say which settings (k,) diverge by more than the luckiest of them does by chance, in units of its spread."""
+    center_k, spread_k = permuted_dk.mean(0), permuted_dk.std(0) + 1e-12
+    luckiest_d = ((permuted_dk - center_k) / spread_k).max(1)
+    return (true_k - center_k) / spread_k > np.quantile(luckiest_d, CHANCE)
+
+
+def _shares(found: dict[str, float]) -> dict[str, float]:
+    total = sum(found.values())
+    return {name: value / total for name, value in found.items()} if total > 0 else {}
+
+
+def _resamples(
+    some: list[optuna.trial.FrozenTrial], draw: np.random.Generator
+) -> Iterator[list[optuna.trial.FrozenTrial]]:
+    for _ in range(DRAWS):
+        yield [some[i] for i in draw.integers(0, len(some), len(some))]
+
+
+def _permuted(
+    some: list[optuna.trial.FrozenTrial], draw: np.random.Generator
+) -> Iterator[list[optuna.trial.FrozenTrial]]:
+    import optuna
+
+    for _ in range(DRAWS):
+        order = draw.permutation(len(some))
+        yield [
+            optuna.trial.create_trial(params=one.params, distributions=one.distributions, value=some[i].value)
+            for one, i in zip(some, order, strict=True)
+        ]
 
 
 def _usable(found: list[TrialRecord]) -> list[TrialRecord]:

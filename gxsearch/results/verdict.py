@@ -8,16 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from gxsearch.results import leaderboard
+from gxsearch.results.edge import edges
 from gxsearch.results.evaluation import told_classes
 from gxsearch.results.leaderboard import Objective
 from gxsearch.results.ledger import TrialRecord, events, trials
-from gxsearch.results.page import number, seconds, short
-from gxsearch.results.plots import best_baseline, place
+from gxsearch.results.page import number, seconds
+from gxsearch.results.plots import best_baseline
 from gxsearch.results.run_dir import RunDir
 
 WORDS = {"stopped": "stopped early", "running": "still running"}
-EDGE = 0.02
-"""Share of a range next to its ends where a best value makes one wonder what lies beyond."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def verdict(run: RunDir) -> Verdict:
     return Verdict(
         lead=_lead(run, best, objective),
         rest=f"{_searched(facts)} {_outcome(found, spent)}",
-        notes=[*_unfinished(told), *_edges(facts, best), *_warnings(facts, found)],
+        notes=[*_unfinished(told), *_edges(facts, order), *_warnings(facts, found)],
         tiles=_value_tiles(run, best, objective) + tiles,
     )
 
@@ -131,16 +130,14 @@ def _unfinished(told: list[dict[str, Any]]) -> list[str]:
     return [f"This report is partial: the search has not come to its end ({why})."]
 
 
-def _edges(facts: dict[str, Any], best: TrialRecord | None) -> list[str]:
-    notes = []
-    for name, value in best.params.items() if best else ():
-        domain = facts["space_domains"][name]
-        where = place(domain, value) if domain["kind"] != "choice" else 0.5
-        if not EDGE < where < 1 - EDGE:
-            end = "lower" if where < 0.5 else "upper"
-            at = f"{name} = {short(value)} is at the {end} end of its range"
-            notes.append(f"{at}; a wider one may hold better trials.")
-    return notes
+def _edges(facts: dict[str, Any], order: list[TrialRecord]) -> list[str]:
+    found = edges(facts, order)
+    if not found:
+        return []
+    n = len(found)
+    what = f"{n} settings have their best values" if n > 1 else "One setting has its best values"
+    names = ", ".join(f"{edge.name} ({edge.end})" for edge in found)
+    return [f"{what} at an end of the range searched: {names}. A wider one may hold better trials."]
 
 
 def _warnings(facts: dict[str, Any], found: list[TrialRecord]) -> list[str]:
