@@ -13,11 +13,14 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 import fsspec
 from fsspec import AbstractFileSystem
 
+from gxsearch.again import WAITS_S, patiently
 from gxsearch.errors import DataError, UnsafeError, did_you_mean
 
 SCHEMES = ("s3", "gs", "gcs", "https", "http", "file", "memory")
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "https": "aiohttp", "http": "aiohttp"}
 VERSION_KEYS = ("size", "ETag", "etag", "LastModified", "Last-Modified", "mtime", "created", "generation", "md5Hash")
+_LATER = (408, 425, 429)
+"""Answers of 400 to 499 that say: not now."""
 _SECRET = re.compile(r"token|secret|passw|signature|^sig$|credential|api_?key|access_?key|auth", re.IGNORECASE)
 
 
@@ -44,6 +47,8 @@ def cache_folder() -> Path:
 def fetch(uri: str) -> Path:
     """Return a local copy of a file or a .zarr folder; it is fetched anew when size, ETag or time of change differ.
 
+    What fails in passing is tried four times in all.
+
     Raises:
         DataError: E404 unknown scheme, missing package, no such file or no access; one line.
         UnsafeError: E805 the address holds credentials.
@@ -54,15 +59,25 @@ def fetch(uri: str) -> Path:
         raise DataError.one("E404", source, f"unknown scheme '{scheme}'", did_you_mean(scheme, SCHEMES))
     try:
         fs, remote = fsspec.core.url_to_fs(uri)
-        return _cached(fs, remote, uri)
+        return patiently(lambda: _cached(fs, remote, uri), _is_passing)
     except ImportError:
         fix = f"pip install {PACKAGES.get(scheme, 'fsspec')}"
         raise DataError.one("E404", source, f"reading {scheme}:// needs a further package", fix) from None
-    except FileNotFoundError:
-        raise DataError.one("E404", source, "there is no such file", "check the address") from None
     except Exception as error:  # every plug-in of fsspec raises kinds of its own; told in one line, never hidden
-        what = f"cannot be fetched: {type(error).__name__}"
+        if isinstance(error, FileNotFoundError) and not _is_passing(error):
+            raise DataError.one("E404", source, "there is no such file", "check the address") from None
+        again = f", also when tried {len(WAITS_S)} times more" if _is_passing(error) else ""
+        what = f"cannot be fetched: {type(error).__name__}{again}"
         raise DataError.one("E404", source, what, "check the address and the credentials") from error
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Tell whether another attempt may help: plug-ins raise kinds of their own, most of them when a network fails."""
+    if isinstance(error, FileNotFoundError) and error.__cause__ is not None:
+        return _is_passing(error.__cause__)  # fsspec takes any trouble of a server for a file that is missing
+    status = getattr(error, "status", None)
+    settled = isinstance(status, int) and 400 <= status < 500 and status not in _LATER
+    return not (settled or isinstance(error, ImportError | FileNotFoundError | PermissionError | ValueError))
 
 
 def check_secrets(uri: str) -> None:

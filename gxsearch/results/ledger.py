@@ -26,6 +26,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+from gxsearch.again import patiently
 from gxsearch.errors import RunError
 
 SYNC_EVERY_S = 1.0
@@ -44,27 +45,35 @@ class Ledger:
         """Append an event; it reaches the disk at once if `durable`, else within about a second.
 
         Raises:
-            OSError: when it cannot be written, for the disk is full; the ledger ends with the event before, then.
+            OSError: when it cannot be written, for the disk is full or fails again and again; the ledger ends with the
+                event before, then.
             FileNotFoundError: when the file was deleted or moved: what is written to it would be read by nobody.
         """
         if not os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.path)):
             raise FileNotFoundError(errno.ENOENT, "another file is in the place of the ledger", str(self.path))
         record = {"seq": self._next, "time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event}
-        whole = os.fstat(self._file.fileno()).st_size
-        try:
-            _write(self._file.fileno(), _line({**record, **fields}))
-        except OSError:
-            os.ftruncate(self._file.fileno(), whole)  # half a line would make the next one unreadable
-            raise
+        line, synced = _line({**record, **fields}), durable or time.monotonic() - self._synced > SYNC_EVERY_S
+        patiently(lambda: self._put(line, synced=synced))
         self._next += 1
-        if durable or time.monotonic() - self._synced > SYNC_EVERY_S:
-            os.fsync(self._file.fileno())
-            self._synced = time.monotonic()
+        self._synced = time.monotonic() if synced else self._synced
+
+    def _put(self, line: bytes, *, synced: bool) -> None:
+        handle = self._file.fileno()
+        whole = os.fstat(handle).st_size
+        try:
+            _write(handle, line)
+            if synced:
+                os.fsync(handle)
+        except OSError:
+            os.ftruncate(handle, whole)  # half a line would make the next one unreadable
+            raise
 
     def close(self) -> None:
         """Sync and close the file."""
-        os.fsync(self._file.fileno())
-        self._file.close()
+        try:
+            patiently(lambda: os.fsync(self._file.fileno()))
+        finally:
+            self._file.close()
 
 
 def events(path: Path) -> list[dict[str, Any]]:

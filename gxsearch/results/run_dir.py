@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from gxsearch.again import patiently
 from gxsearch.errors import RunError, SpecError, UnsafeError
 from gxsearch.results.run_form import check_form
 
@@ -121,11 +122,15 @@ def named(out: str | Path, name: str) -> Path:
     """Return the folder of a new run of that name in `out`, and never elsewhere.
 
     Raises:
-        SpecError: E303 when it is no name: the path of another folder, or longer than file systems take.
+        SpecError: E303 when it is no name: the path of another folder, or longer than file systems take; or when
+            `out` is an address.
     """
     if not _NAME.fullmatch(name):
         fix = "use up to 100 letters, digits, '-', '_' and '.', the first a letter or digit"
         raise SpecError.one("E303", "--name", f"'{name[:120]}' is no name of a folder", fix)
+    if "://" in str(out):
+        fix = "name a folder, on a cluster one that all nodes see"
+        raise SpecError.one("E303", "--out", f"runs cannot be kept at the address '{out}'", fix)
     return Path(out) / name
 
 
@@ -149,7 +154,11 @@ def fresh_name(stem: str) -> str:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old bytes or the new ones."""
+    """Write a file so that a reader sees the old bytes or the new ones; storage that fails for a moment, again."""
+    patiently(lambda: _write_atomic(path, data))
+
+
+def _write_atomic(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     work = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with open(work, "wb") as file:

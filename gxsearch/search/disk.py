@@ -19,11 +19,13 @@ _TIMES = 3
 """Checkpoints that each slot may have on the disk at once: the best, the newest, the one being written."""
 _EVERY_S = 2.0
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FAILS = (errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT)
+"""After these nothing is written any more; those of them that pass were tried again (`gxsearch.again`)."""
 
 
-def is_full(error: BaseException) -> bool:
-    """Tell whether an error says that there is no room on the disk."""
-    return isinstance(error, OSError) and error.errno in _FULL
+def is_out(error: BaseException) -> bool:
+    """Tell whether an error says that there is no room on the disk, or that it fails."""
+    return isinstance(error, OSError) and error.errno in (*_FULL, *_FAILS)
 
 
 def check_room(folder: Path, checkpoint_bytes: int, slots: int) -> None:
@@ -39,8 +41,11 @@ def check_room(folder: Path, checkpoint_bytes: int, slots: int) -> None:
         raise ResourceError.one("E506", str(folder), what, "free some, or write to another disk with --out")
 
 
-def full(run: RunDir) -> RunFailed:
-    """Return what to say of a search that stopped because the disk is full."""
+def out(run: RunDir, number: int = errno.ENOSPC) -> RunFailed:
+    """Return what to say of a search that stopped because the disk is full, or fails; `number` is the system's."""
+    if number in _FAILS:
+        what = f"the disk of the run folder fails ({os.strerror(number)}): all that the search has is kept"
+        return RunFailed.one("E714", str(run.path), what, f"when it is back: gxsearch resume {run.path}")
     what = f"the disk is full ({_size(shutil.disk_usage(run.path).free)} are free): all that the search has is kept"
     return RunFailed.one("E711", str(run.path), what, f"free some, then: gxsearch resume {run.path}")
 
@@ -61,16 +66,16 @@ def gone(run: RunDir) -> RunFailed:
 
 @contextmanager
 def told_when_full(run: RunDir) -> Iterator[None]:
-    """Tell of a full disk, or of a folder that was taken away, in one line.
+    """Tell of a disk that is full or fails, or of a folder that was taken away, in one line.
 
     Raises:
-        RunFailed: E711 or E713 in place of an OSError that says so.
+        RunFailed: E711, E713 or E714 in place of an OSError that says so.
     """
     try:
         yield
     except OSError as error:
-        if is_full(error):
-            raise full(run) from error
+        if is_out(error):
+            raise out(run, error.errno) from error
         if is_gone(error, run):
             raise gone(run) from error
         raise
@@ -81,7 +86,8 @@ class Room:
 
     def __init__(self, run: RunDir, slots: int):
         self._run, self._slots, self._looked = run, slots, 0.0
-        self.full = self.gone = False
+        self.number, self.gone = 0, False
+        """The system's number for what is wrong with the disk, 0 if nothing; whether the folder is gone."""
 
     def look(self) -> bool:
         """Return whether the folder is gone, or the disk full, or too full for the checkpoints to come."""
@@ -89,21 +95,22 @@ class Room:
             self._looked = time.monotonic()
             with self.noted():
                 self.gone = not self._run.ledger.exists()
-                self.full = not self.gone and shutil.disk_usage(self._run.path).free < self._low_water()
+                if not self.gone and shutil.disk_usage(self._run.path).free < self._low_water():
+                    self.number = errno.ENOSPC
         return self.lost
 
     @property
     def lost(self) -> bool:
         """Whether nothing can be written any more."""
-        return self.full or self.gone
+        return bool(self.number) or self.gone
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Take note of a full disk, or of a folder that is gone, instead of raising; other errors are raised."""
+        """Take note of a disk that gives out, or a folder that is gone, instead of raising; raise other errors."""
         try:
             yield
         except OSError as error:
-            self.full |= is_full(error)
+            self.number = error.errno if is_out(error) else self.number
             self.gone |= is_gone(error, self._run)
             if not self.lost:
                 raise
@@ -112,10 +119,10 @@ class Room:
         """Raise what was noted.
 
         Raises:
-            RunFailed: E711 or E713.
+            RunFailed: E711, E713 or E714.
         """
         if self.lost:
-            raise gone(self._run) if self.gone else full(self._run)
+            raise gone(self._run) if self.gone else out(self._run, self.number)
 
     def _low_water(self) -> int:
         newest = (max(trial.glob("[0-9]*"), default=None) for trial in self._run.path.glob("trials/*/checkpoints"))

@@ -10,7 +10,7 @@ from typing import Any
 from gxsearch.data.table import Table
 from gxsearch.errors import TrialError
 from gxsearch.results.run_dir import RunDir, write_atomic
-from gxsearch.search.disk import is_full, is_gone, told_when_full
+from gxsearch.search.disk import is_gone, is_out, told_when_full
 from gxsearch.search.draw import draw_config, ending
 from gxsearch.search.referee import Referee, Standing
 from gxsearch.search.sections import Stop
@@ -25,7 +25,7 @@ def search_here(spec: Spec, run: RunDir, table: Table, referee: Referee, tick: C
     """Run a referee's trials, each in turn, until all have ended.
 
     Raises:
-        RunFailed: E711 when the disk is full, E713 when the run folder is gone.
+        RunFailed: E711 when the disk is full, E714 when it fails, E713 when the run folder is gone.
     """
     with told_when_full(run):
         _search_here(spec, run, table, referee, tick)
@@ -64,7 +64,7 @@ def train_one(
     except TrialError as error:
         referee.ended(trial.number, *ending(error))
     except Exception as error:  # noqa: BLE001 - as in trial.py: a trial's fault must not end the search
-        if is_full(error) or is_gone(error, run):
+        if is_out(error) or is_gone(error, run):
             raise
         write_atomic(folder / "error.txt", traceback.format_exc().encode())
         referee.ended(trial.number, "failed", f"{type(error).__name__}: {error}")

@@ -9,7 +9,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from gxsearch.errors import RunError
 from gxsearch.models import registry
 from gxsearch.results.ledger import Ledger, events
 from gxsearch.results.run_dir import RunDir, refuse_existing, sealed, write_atomic
-from gxsearch.search.disk import check_room, is_full, is_gone, told_when_full
+from gxsearch.search.disk import check_room, is_gone, is_out, told_when_full
 from gxsearch.search.edited import changes
 from gxsearch.search.intake import checkpoint_bytes, dims, read_table
 from gxsearch.search.lock import locked
@@ -60,12 +60,12 @@ class Opened:
     def close(self, state: str, reason: str = "") -> None:
         """Write how this start of the search ended, where that can be, and let go of the folder."""
         try:
-            self.ledger.append("run_ended", durable=True, state=state, reason=reason)
+            with closing(self.ledger):
+                self.ledger.append("run_ended", durable=True, state=state, reason=reason)
         except OSError as error:
-            if not (is_full(error) or is_gone(error, self.run)):
+            if not (is_out(error) or is_gone(error, self.run)):
                 raise
         finally:
-            self.ledger.close()
             self.lock.close()
 
 

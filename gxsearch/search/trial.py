@@ -16,7 +16,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from gxsearch.data.table import Table
 from gxsearch.errors import TrialError
 from gxsearch.results.run_dir import write_atomic
-from gxsearch.search.disk import is_full
+from gxsearch.search.disk import is_out
 from gxsearch.search.draw import ending
 from gxsearch.search.rank import Place, Stepper, train_here
 from gxsearch.search.watchdog import Watchdog
@@ -59,8 +59,8 @@ class GxTrial(tune.Trainable):
         except ray.exceptions.RayError:
             raise  # a lost rank: Tune starts the trial again
         except Exception as error:  # noqa: BLE001 - the one place: a trial's fault must not end the search
-            if is_full(error):
-                return {"full": True}
+            if is_out(error):
+                return {"disk": error.errno}
             self._raise_if_a_rank_is_lost()
             write_atomic(self._folder / "error.txt", traceback.format_exc().encode())
             return self._ended("failed", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")

@@ -47,7 +47,7 @@ def search(
     the search, or None when it is done.
 
     Raises:
-        RunFailed: E711 when the disk is full, E713 when the run folder is gone.
+        RunFailed: E711 when the disk is full, E714 when it fails, E713 when the run folder is gone.
     """
     deadline.start()
     given = spec.resources
@@ -153,7 +153,7 @@ class Verdicts(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Take a result; stop the trial if it is over on the clock, by itself or by the scheduler."""
-        self._room.full |= "full" in result
+        self._room.number = result.get("disk", self._room.number)
         if self._room.lost:
             return TrialScheduler.STOP
         with self._room.noted():

@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 from torch import Tensor
 
+from gxsearch.again import patiently
 from gxsearch.data.manifest import MANIFEST, verified
 from gxsearch.errors import RunError
 
@@ -74,8 +75,13 @@ def newest(folder: Path) -> State | None:
 def publish(folder: Path, files: dict[str, bytes | dict[str, Tensor]]) -> None:
     """Write files with their manifest into a new folder: to a temporary name, synced, renamed.
 
-    Tensors go to disk from where they lie, without a copy of all of them in memory.
+    Tensors go to disk from where they lie, without a copy of all of them in memory. Storage that fails for a moment
+    is tried again, from the first file: what was written before an fsync that failed may be lost.
     """
+    patiently(lambda: _publish(folder, files))
+
+
+def _publish(folder: Path, files: dict[str, bytes | dict[str, Tensor]]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = folder.parent / f".{folder.name}.{os.getpid()}.tmp"
     shutil.rmtree(work, ignore_errors=True)

@@ -105,9 +105,9 @@ def test_the_room_that_must_be_left_grows_with_the_checkpoints(toy_spec, toy_tab
 
 
 def test_an_error_of_another_kind_is_not_taken_for_a_full_disk(tmp_path):
-    assert not disk.is_full(OSError(errno.EACCES, "Permission denied"))
-    assert not disk.is_full(ValueError("No space left on device"))
-    assert all(disk.is_full(OSError(number, "")) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+    assert not disk.is_out(OSError(errno.EACCES, "Permission denied"))
+    assert not disk.is_out(ValueError("No space left on device"))
+    assert all(disk.is_out(OSError(number, "")) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 def test_a_line_longer_than_what_a_write_takes_is_written_whole(tmp_path, monkeypatch):
