@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from gxsearch.data.manifest import MANIFEST
 from gxsearch.data.tokens import TokensView
 from gxsearch.errors import RunError, UnsafeError
 from gxsearch.models import registry
-from gxsearch.results import package, page
+from gxsearch.results import leaderboard, package
+from gxsearch.results.card import card, shown
 from gxsearch.results.package import CONFIG, GENES, JOB, METRICS, VIEW, WEIGHTS, Package, load
 from gxsearch.results.run_dir import RunDir
 from gxsearch.training import checkpoint
@@ -42,37 +44,24 @@ def export(run: RunDir, number: int | None = None, out: str | Path | None = None
     """
     folder = Path(os.path.abspath(out)) if out is not None else run.best if number is None else run.exported(number)
     _check_target(folder)
-    checkpoint.publish(folder, files(package.of_run(run, number)))
+    checkpoint.publish(folder, files(package.of_run(run, number), leaderboard.baselines(run)))
     return folder
 
 
-def files(found: Package) -> dict[str, bytes | dict[str, Tensor]]:
-    """Return the files of an exported folder by name, without the manifest."""
-    view = {"data": found.data.model_dump(mode="json"), "facts": found.facts, "state": found.record["view"]}
+def files(found: Package, baselines: Sequence[dict[str, Any]] = ()) -> dict[str, bytes | dict[str, Tensor]]:
+    """Return the files of an exported folder by name, without the manifest; `baselines` stand in the model card."""
+    data = {**found.data.model_dump(mode="json"), "path": shown(found.data.path)}
+    facts = {**found.facts, **({"source": shown(found.facts["source"])} if found.facts.get("source") else {})}
+    view = {"data": data, "facts": facts, "state": found.record["view"]}
     return {
         CONFIG: _json(_config(found)),
         WEIGHTS: exported_weights(registry.get(found.name), found.weights),
         GENES: "".join(f"{' '.join(name.split())}\n" for name in found.genes.tolist()).encode(),
         VIEW: _json(view),
         METRICS: _json(found.metrics),
-        CARD: card(found).encode(),
+        CARD: card(found, baselines).encode(),
         **({TOKENIZER: found.view.tokenizer.to_json().encode()} if isinstance(found.view, TokensView) else {}),
     }
-
-
-def card(found: Package) -> str:
-    """Return the model card: Markdown with a YAML head."""
-    kind = registry.get(found.name)
-    measures = {name: value for name, value in found.metrics.items() if isinstance(value, int | float)}
-    n_weights = sum(tensor.numel() for tensor in exported_weights(kind, found.weights).values())
-    return page.template("model_card.md").render(
-        p=found,
-        measures=measures,
-        tested=any(name.startswith("test/") for name in measures),
-        n_weights=n_weights,
-        reference=kind.reference,
-        about=page.summary(kind),
-    )
 
 
 def _config(found: Package) -> dict[str, Any]:

@@ -1,4 +1,8 @@
 import json
+import re
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -59,8 +63,44 @@ def test_the_model_card_has_a_yaml_head_and_tells_trial_and_measures(exported, f
 
     assert yaml.safe_load(head)["library_name"] == "gxsearch"
     assert yaml.safe_load(head)["metrics"][0] == "val/entry_mse"
-    assert f"trial {best.number} of the search `fe-sim`" in body
-    assert "| `test/knn` | 0.9000 |" in body
+    results = yaml.safe_load(head)["model-index"][0]["results"][0]["metrics"]
+    assert {"type": "test/knn", "value": 0.9} in results
+    assert f"| trial | {best.number} (complete) |" in body and "| run | fe-sim (0123abcd) |" in body
+
+
+def test_the_model_card_tells_data_split_and_measures_beside_the_baselines(exported, finished, table):
+    body = (exported / "README.md").read_text()
+
+    assert f"| rows | {len(table.rows('train'))} train" in body and table.facts["sha256"] in body
+    assert "| measure | this model | gene mean | hopeless |" in body and "| measure | this model | pca-8 |" in body
+    assert "| test/knn | 0.9000 | 0.8000 |" in body
+    assert "Beside the expression the model was told, in training: `donor`." in body
+    assert "must not be used to diagnose" in body and "## Cite" in body and "| torch | 2.13 |" in body
+
+
+def test_an_export_does_not_tell_where_on_a_machine_the_data_lay(own):
+    facts = own.facts()
+    facts["spec"]["data"]["path"] = facts["data"]["source"] = "/home/somebody/secret/cells.h5ad"
+    own.run.write_text(json.dumps(facts))
+
+    folder = export(own)
+
+    assert "cells.h5ad" in (folder / "README.md").read_text()
+    assert not [path.name for path in folder.iterdir() if b"somebody" in path.read_bytes()]
+
+
+def test_what_the_card_says_loads_the_model_in_a_line_without_the_run_or_ray(exported, tmp_path):
+    folder = shutil.copytree(exported, tmp_path / "elsewhere")
+    adata = load_builtin("sim_bulk?n=20&g=30&seed=5")
+    adata.write_h5ad(tmp_path / "new.h5ad")
+    (line,) = re.findall(r"^model = .*", (folder / "README.md").read_text(), re.MULTILINE)
+    code = f"import gxsearch, sys, anndata\n{line}\nadata = anndata.read_h5ad({str(tmp_path / 'new.h5ad')!r})\n"
+    code += "gxsearch.embed('.', adata)\nassert (model.embed(adata) == adata.obsm['X_fe']).all()\n"
+    code += "print([m for m in ('ray', 'optuna', 'scanpy', 'plotly') if m in sys.modules])"
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def test_only_epochs_that_count_are_exported(own):
