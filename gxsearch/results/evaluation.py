@@ -41,10 +41,17 @@ GLOSSARY = {
     "kl": "divergence of the codes from the prior in nats: what the code says of a row; neither way is better",
     "active_units": "latent dimensions that are in use: those whose mean varies over rows (variance over 0.01)",
     "contrast": "contrastive loss in nats, of telling partners from others; lower is better",
-    "silhouette": "how well groups lie apart, from -1 to 1; higher is better",
+    "expression_r2": "R2 of the genes that vary most, told from the vectors by ridge regression; 0 is the gene means",
+    "imputation_r2": "R2 of a fifth of the values, hidden and found, on a log scale; 0 is the gene means",
+    "lobo": "as knn, with the training rows of a row's own batch left out: share named right, the mean over classes",
+    "silhouette": "how well groups lie apart, clusters from -1 to 1, classes scaled to 0 to 1; higher is better",
     "calinski_harabasz": "spread between clusters over spread within, for the same rows; higher is better",
     "ari": "agreement of clusters with classes, adjusted for chance: 0 is chance, 1 is perfect",
     "nmi": "information that clusters and classes share: 0 is none, 1 is perfect",
+    "isolated": "silhouette, from 0 to 1, of the classes that are in the fewest batches; higher is better",
+    "batch_knn": "share of rows whose batch nearest training rows tell, the mean over batches; lower is better mixed",
+    "batch_silhouette": "BRAS: how little batches lie apart within classes, from 0 to 1; higher is better mixed",
+    "ilisi": "effective number of batches among a row's neighbors, scaled to 0 to 1; higher is better mixed",
 }
 """Measure, without its part of the data -> what it means, in a line. In order of what to look at first."""
 

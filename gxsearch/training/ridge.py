@@ -16,11 +16,16 @@ _STRENGTHS = 10.0 ** np.arange(-6, 3)
 class Expression:
     """Expression of the most variable genes, of training rows and of others, about the training rows' means."""
 
-    def __init__(self, x_ng: Any, train: np.ndarray):
-        """Choose the genes; `x_ng` is a matrix, dense or sparse, or what gives rows of one by their indices."""
+    def __init__(self, x_ng: Any, train: np.ndarray, *, most: int = GENES):
+        """Choose at most so many genes.
+
+        Args:
+            x_ng: a matrix (n, g), dense or sparse, or what gives rows of one by their indices.
+            train: its training rows.
+        """
         known_ng = x_ng[train]
         variance_g = _variance(known_ng)
-        order = np.argsort(-np.round(variance_g, 12), kind="stable")[:GENES]
+        order = np.argsort(-np.round(variance_g, 12), kind="stable")[:most]
         self._x_ng, self.genes = x_ng, np.sort(order[variance_g[order] > 1e-12])
         self.mean_g = self.of(train, about=0.0).mean(0) if len(self.genes) else np.zeros(0)
 
