@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
-from gxsearch.cluster.sheet import walk
+from gxsearch.cluster.sheet import items
 from gxsearch.errors import Fault, GxError, SpecError, UnsafeError, did_you_mean
 from gxsearch.search.yaml_file import Document, Where
 
@@ -23,7 +24,9 @@ class Findings:
     def typos(self, doc: Document, path: Where, known: Iterable[str]) -> None:
         """Add the keys of a group that are nearly one of `known`; others may be right and not known here."""
         known = list(known)
-        values = next((value for at, value in walk(doc.values) if at == path), None)
+        values: Any = doc.values
+        for part in path:
+            values = values.get(part) if isinstance(values, dict) else items(values)[part]
         for key in values if isinstance(values, dict) else ():
             hint = "" if key in known else did_you_mean(key, known)
             if hint.startswith("did"):
