@@ -99,10 +99,11 @@ def _aws(doc: Document, path: Where, node: dict[str, Any], found: Findings, *, i
 def _gcp(doc: Document, path: Where, node: dict[str, Any], found: Findings, *, is_head: bool) -> None:
     where = doc.where(path, key=True)
     scheduling: dict[str, Any] = {}
-    for entry in items(node.get("scheduling")):
+    given = node.get("scheduling")
+    for entry in given if isinstance(given, list) else [given]:
         scheduling |= group(entry)
     spot = scheduling.get("provisioningModel") == "SPOT" or scheduling.get("preemptible") is True
-    _spot(doc, path, found, spot=spot, is_head=is_head, how="scheduling: [{provisioningModel: SPOT}]")
+    _spot(doc, path, found, spot=spot, is_head=is_head, how="scheduling: {provisioningModel: SPOT}")
     if not node.get("networkInterfaces"):
         fix = "write networkInterfaces: [{subnetwork: ...}] of a network of yours (cluster/README.md)"
         found.add("E833", where, "the default network lets SSH in from the whole world", fix)
