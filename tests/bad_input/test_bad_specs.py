@@ -54,6 +54,9 @@ FAULTY = {
     "a measure of test rows": FE + "objective: {metric: test/recon_r2} #! E311\n" + END,
     "the wrong way": FE + "objective: {metric: val/entry_mse, mode: max} #! E311\n" + END,
     "a probe without labels": HEAD + "model: vae\ndata: {path: cells.h5ad}\nobjective: {metric: val/knn} #! E311\n" + END,
+    "a probe without batches": HEAD + "model: fe\ndata: {path: cells.h5ad, label: kind}\nobjective: {metric: val/lobo} #! E311\n" + END,
+    "a probe of values of a model that has none": HEAD + "model: nbvae\ndata: {path: cells.h5ad}\nobjective: {metric: val/imputation_r2} #! E311\n" + END,
+    "a probe the wrong way": HEAD + "model: fe\ndata: {path: cells.h5ad, batch: [lab]}\nobjective: {metric: val/batch_knn, mode: max} #! E311\n" + END,
     "a measure of classes that are not told": HEAD + "model: nbvae\ndata: {path: cells.h5ad}\nobjective: {metric: val/accuracy} #! E311\n" + END,
     # space
     "a setting misspelt": FE + "space:\n  model:\n    sampel_dim: 3 #! E301\n" + END,

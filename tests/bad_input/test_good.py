@@ -154,6 +154,8 @@ ODD = {
     "a random search": FE + "space: {model: {sample_dim: {int: [2, 4]}}}\nsearch: {sampler: random, seed: 3}\n" + END,
     "the objective left out": HEAD + "model: nbvae\ndata: {path: cells.h5ad}\n" + END,
     "a probe of labels": HEAD + "model: vae\ndata: {path: cells.h5ad, label: kind}\nobjective: {metric: val/knn}\n" + END,
+    "a probe of a model without an encoder": HEAD + "model: fe\ndata: {path: cells.h5ad, label: kind}\nobjective: {metric: val/logreg}\n" + END,
+    "a probe without a label": HEAD + "model: vae\ndata: {path: cells.h5ad}\nobjective: {metric: val/expression_r2}\n" + END,
 }  # fmt: skip
 
 

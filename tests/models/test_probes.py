@@ -1,5 +1,6 @@
 """Probes measure the vectors of held-out rows by those of training rows."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from gxsearch.data.table import DataConfig
 from gxsearch.errors import DataError, TrialError
 from gxsearch.models import registry
 from gxsearch.results.evaluation import GLOSSARY
+from gxsearch.search.intake import dims
+from gxsearch.search.spec import load
 from gxsearch.training.objectives import NEEDS, PROBES, lacking, measures
 from gxsearch.training.probes import BY_ROW, Yardstick
 from gxsearch.training.probing import Probe, yardstick
@@ -309,6 +312,18 @@ def test_an_objective_may_be_a_probe_and_is_that_of_the_model_at_each_epoch(metr
         view = bench.view(job)[0]
         assert metrics[metric] == Probe(table, [metric])(model, view, bench.device)[metric]
         assert metrics["best"] == metrics[metric] or (metrics["best"] > metrics[metric]) == (mode == "max")
+
+
+def test_a_probe_that_the_data_do_not_allow_is_refused_before_a_trial_starts(tmp_path):
+    head = 'gxsearch: 1\nname: probe\nmodel: vae\ndata: {path: "sim_bulk?n=60&g=30", label: kind}\n'
+    rest = "objective: {metric: val/knn}\nbudget: {trials: 1, epochs: 1}\n"
+    (tmp_path / "spec.yaml").write_text(head + rest)
+    spec = load(tmp_path / "spec.yaml")
+    table = prepare(DataConfig(path="sim_bulk?n=60&g=30"), where="test").dense()
+    one = dataclasses.replace(table, obs={"kind": np.full(60, "only")}, facts={**table.facts, "label": "kind"})
+
+    with pytest.raises(DataError, match="E448.*val rows and training rows do not allow knn.*they allow no measure"):
+        dims(spec, one)
 
 
 @pytest.mark.skipif(not BATCHES.exists(), reason="the data folder is not there")
