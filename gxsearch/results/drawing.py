@@ -66,7 +66,7 @@ def bars(found: Importance) -> go.Figure:
     """Draw the settings' shares as bars with their bands, the largest at the top; pale what may have no effect."""
     names, shares = list(found.shares)[::-1], list(found.shares.values())[::-1]
     low, high = found.ends(names)
-    figure = blank("share of importance for being among the best tenth", "", height=90 + 26 * len(names))
+    figure = blank("share of importance", "", height=90 + 26 * len(names))
     labels = [plain(clipped(name, 30)) for name in names]
     band = {"type": "data", "symmetric": False, "color": palette.INK, "thickness": 1.2, "width": 4}
     band |= {"array": [h - s for h, s in zip(high, shares, strict=True)]}
@@ -99,8 +99,9 @@ def parallel(data: Parallel, objective: Objective) -> go.Figure:
         )  # fmt: skip
     for i, axis in enumerate(data.axes):
         figure.add_shape(type="line", x0=i, x1=i, y0=0, y1=1, line={"color": palette.INK, "width": 1}, layer="below")
+        side = {"xanchor": "right", "xshift": -5} if i == len(data.axes) - 1 else {"xanchor": "left", "xshift": 5}
         for where, text in axis.ticks.items():
-            _note(figure, i, where, clipped(text, 14), xanchor="left", xshift=5)
+            _note(figure, i, where, clipped(text, 14), **side)
     _settings_axis(figure, [axis.name for axis in data.axes])
     return figure
 
@@ -209,7 +210,7 @@ def _with_level(figure: go.Figure, level: Level, *, label: bool = True) -> go.Fi
         name, value = level.baseline
         figure.add_hline(y=value, line={"color": palette.GREEN, "width": 1.2, "dash": "dash"}, layer="below")
         if label:
-            _note(figure, 1, value, f"{name} {number(value)}", palette.GREEN, xref="paper", xanchor="right", yshift=9)
+            _note(figure, 0, value, f"{name} {number(value)}", palette.GREEN, xref="paper", xanchor="left", yshift=9)
     return figure
 
 
@@ -223,14 +224,14 @@ def _joined(frame: pd.DataFrame) -> tuple[list, list]:
 
 
 def _settings_axis(figure: go.Figure, names: list[str]) -> None:
-    words = [plain(name.partition(".")[2] or name) for name in names]
+    words = [plain(clipped(name.partition(".")[2] or name, 16)) for name in names]
     figure.update_xaxes(
         tickvals=list(range(len(names))), ticktext=words, ticklabeloverflow="allow",
-        range=[-0.15, len(names) - 0.5], showgrid=False, ticks="",
+        range=[-0.15, len(names) - 0.85], tickangle=30, showgrid=False, ticks="",
         linecolor="rgba(0,0,0,0)", tickfont={"size": 12},
     )  # fmt: skip
     figure.update_yaxes(visible=False, range=[-0.06, 1.06])
-    figure.update_layout(margin={"l": 12})
+    figure.update_layout(margin={"l": 12, "r": 40, "b": 72})
 
 
 def _note(figure: go.Figure, x: float, y: float, text: str, color: str = palette.INK, **more: Any) -> None:

@@ -66,7 +66,7 @@ def bars(found: Importance) -> str:
     with mpl.rc_context(_LOOK):
         names = list(found.shares)[::-1]
         shares, (low, high) = np.array([found.shares[name] for name in names]), found.ends(names)
-        figure, axes = _blank("share of importance for being among the best tenth", "", height=1 + 0.26 * len(names))
+        figure, axes = _blank("share of importance", "", height=1 + 0.26 * len(names))
         colors = [palette.FAINT if name in found.unsure else palette.BLUE for name in names]
         labels = [clipped(name, 30) for name in names]
         band = {"xerr": [shares - low, high - shares], "ecolor": palette.INK, "capsize": 2} if found.bands else {}

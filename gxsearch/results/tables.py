@@ -54,19 +54,31 @@ def board(run: RunDir, found: Importance) -> dict[str, Any]:
 
 
 def tests(run: RunDir) -> dict[str, Any]:
-    """Return the table of measures on test rows: a row a measure, a column for the best trial and each baseline."""
+    """Return the tables of measures on test rows: those shown at once, and more; a row a measure.
+
+    Each has names (the best trial, and the baselines that have any of its measures) and rows (measure, values, what it
+    means); `head` and `lines` are of all measures.
+    """
     own = leaderboard.scores(run)
     rows = ([{"name": "best trial", **own}] if own else []) + leaderboard.baselines(run)
     measures = evaluation.test_measures(rows)
     if run.confusions():  # these have a section of their own
         of_phenotypes = {f"test/{measure}" for measure in ("pheno_nll", *evaluation.OF_PHENOTYPES)}
         measures = [name for name in measures if name not in of_phenotypes]
+    whole = _measured(rows, measures)
+    return {
+        "first": _measured(rows, measures[:MEASURES]),
+        "more": _measured(rows, measures[MEASURES:]),
+        "told": evaluation.told_classes(run.facts()),
+        "head": ["measure", *whole["names"]],
+        "lines": [[name, *values] for name, values, _ in whole["rows"]],
+    }
+
+
+def _measured(rows: list[dict[str, Any]], measures: list[str]) -> dict[str, list[Any]]:
     kept = [row for row in rows if any(name in row for name in measures)]
     table = [(name, [number(row.get(name)) for row in kept], evaluation.meaning(name)) for name in measures]
-    names = [row["name"] for row in kept]
-    lines = [[name, *values] for name, values, _ in table]
-    told = {"told": evaluation.told_classes(run.facts()), "head": ["measure", *names], "lines": lines}
-    return {"names": names, "rows": table, "most": MEASURES, **told}
+    return {"names": [row["name"] for row in kept], "rows": table}
 
 
 def data(facts: dict[str, Any]) -> list[tuple[str, str]]:
