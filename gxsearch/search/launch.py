@@ -85,11 +85,7 @@ def connected(address: str, resources: Resources, *, cpus: int | None = None) ->
         cpus = found if cpus is None else cpus
         fit = slots(resources, cpus, gpus)
         os.environ.update(WORKER_ENV)
-        # Ray listens on all interfaces: the token is the wall. Where nothing is set Ray asks for it, and heeds that in
-        # this process too; it would not heed what is set now, for it may have been imported already.
-        os.environ.pop("RAY_AUTH_MODE", None)
-        if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
-            make_token()
+        _ask_for_token()
     import ray  # a third of a second, and only now with its environment set
 
     if ray.is_initialized():
@@ -180,6 +176,14 @@ _SCRATCH = "gxray-"
 _SHORT = 14
 """Letters of the folder for temporary files: names of sockets have 107 (103 on macOS), of which 89 come after it."""
 _SILENT = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+
+
+def _ask_for_token() -> None:
+    # Ray listens on all interfaces: the token is the wall. Where nothing is set Ray asks for it, and heeds that in
+    # this process too; it would not heed what is set now, for it may have been imported already.
+    os.environ.pop("RAY_AUTH_MODE", None)
+    if "RAY_AUTH_TOKEN" not in os.environ and "RAY_AUTH_TOKEN_PATH" not in os.environ:
+        make_token()
 
 
 def make_token() -> None:
