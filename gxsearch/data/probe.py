@@ -25,11 +25,12 @@ SECONDS = 5.0
 PER_SECOND = 20 * 2**20
 
 
-def probed(look: Callable[[], list[Fault]], source: str, size: int) -> list[Fault]:
+def probed(look: Callable[[], list[Fault]], source: str, size: int, *, library: str = "HDF5") -> list[Fault]:
     """Return what `look` finds wrong with a file of `size` bytes; it runs in a fork, whose memory and time are bounded.
 
-    A fork takes milliseconds, and imports nothing. The copy calls `look` and nothing else: other threads are not in
-    it, and what they held is never waited for (h5py releases its own lock in a fork).
+    `library` is that which reads it. A fork takes milliseconds, and imports nothing. The copy calls `look` and nothing
+    else: other threads are not in it, and what they held is never waited for (h5py releases its own lock in a fork,
+    zarr begins a new thread).
 
     Raises:
         OSError: whatever `look` raises, as text.
@@ -51,7 +52,7 @@ def probed(look: Callable[[], list[Fault]], source: str, size: int) -> list[Faul
     if not told:
         how = "comes to no end with" if told is None else "crashes on"
         fix = "it is damaged, or made to do harm: get or write it again"
-        raise UnsafeError.one("E804", source, f"the HDF5 library {how} this file", fix)
+        raise UnsafeError.one("E804", source, f"the {library} library {how} this file", fix)
     found = json.loads(told)
     if isinstance(found, str):
         raise OSError(found)

@@ -21,6 +21,7 @@ from gxsearch.data.findings import Findings, shown
 from gxsearch.data.guard import guard_hdf5
 from gxsearch.data.remote import is_uri
 from gxsearch.data.values import Matrix, sound
+from gxsearch.data.zarr_guard import guard_zarr
 from gxsearch.errors import DataError, GxError, did_you_mean
 
 ENDINGS = (".h5ad", ".zarr")
@@ -103,9 +104,11 @@ class Shard:
             DataError: E402 when it is no AnnData, or damaged.
             UnsafeError: E80x as for single files.
         """
-        if self.path.suffix == ".h5ad" and self.path.is_file():
-            with _told(self.source):
+        with _told(self.source):
+            if self.path.suffix == ".h5ad" and self.path.is_file():
                 guard_hdf5(self.path, self.source)
+            elif self.path.suffix == ".zarr" and self.path.is_dir():
+                guard_zarr(self.path, self.source)
         with self._open() as file:
             for part in ("obs", "var"):
                 if part not in file:

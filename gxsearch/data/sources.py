@@ -15,6 +15,7 @@ from gxsearch.data.guard import guard_hdf5
 from gxsearch.data.remote import fetch, is_uri, public
 from gxsearch.data.shard import find_shards
 from gxsearch.data.text import read_text
+from gxsearch.data.zarr_guard import guard_zarr
 from gxsearch.errors import DataError, GxError
 
 FORMATS = (".h5ad", ".zarr", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
@@ -98,6 +99,7 @@ def _read(place: Path, ending: str, source: str) -> AnnData:
 
 def _read_as(place: Path, ending: str, source: str) -> AnnData:
     if ending == ".zarr":
+        guard_zarr(place, source)
         return anndata.read_zarr(place)
     if ending == ".h5ad":
         guard_hdf5(place, source)
