@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gxsearch.after import ablate, embed, embedded_path, generate, genes, open_model, predict, replay, warmed
-from gxsearch.errors import GxError, RunFailed
 from gxsearch.results.run_dir import RunDir, fresh_name, named, refuse_existing
 from gxsearch.search.spec import Spec, load
-from gxsearch.search.stopped import Interrupted, lost, told
+from gxsearch.search.stopped import told
+from gxsearch.steps import concluded, run_confirm, run_first, run_search
 
 __all__ = ["ablate", "check", "embed", "embedded_path", "generate", "genes", "load_spec", "open_model"]
 __all__ += ["predict", "pseudobulk", "replay", "resume", "train", "tune", "warmed"]
@@ -88,9 +87,10 @@ def tune(
     with told(folder):
         with connected(address, spec.resources) as fit, begin(spec, table, fit, folder) as opened:
             say(f"{folder}   {fit} trials at once   {spec.data.path}: {table.n_obs} x {table.n_vars}")
-            _first(opened, lambda stage: _search(stage, quiet), say)
-            _search(opened, quiet)
-        return _concluded(opened.run, opened.table, say)
+            run_first(opened, lambda stage: run_search(stage, quiet), say)
+            run_search(opened, quiet)
+            run_confirm(opened, opened.spec.confirm, fit, quiet, say)
+        return concluded(opened.run, opened.table, say)
 
 
 def resume(
@@ -108,21 +108,27 @@ def resume(
     Raises:
         RunError: when there is no run, it is running, or its ledger is damaged.
     """
+    from gxsearch.search import confirm
     from gxsearch.search.launch import connected
     from gxsearch.search.opening import reopen
 
     with told(Path(run)):
         with reopen(RunDir.open(run), budget or {}) as opened:
-            if opened.referee.done:
-                _first(opened, lambda stage: _search(stage, quiet), say)
+            asked = opened.spec.confirm
+            # how many run at once was settled when the search began; fewer CPUs make it slower, not different
+            resources = opened.spec.resources.model_copy(update={"concurrent": "auto"})
+            searched = opened.referee.done
+            if searched:
+                run_first(opened, lambda stage: run_search(stage, quiet), say)
                 opened.close("done")
-            else:
-                # how many run at once was settled when the search began; fewer CPUs make it slower, not different
-                resources = opened.spec.resources.model_copy(update={"concurrent": "auto"})
-                with connected(address, resources):
-                    _first(opened, lambda stage: _search(stage, quiet), say)
-                    _search(opened, quiet)
-        return _concluded(opened.run, opened.table, say)
+                trials = confirm.picked(opened.run, asked.top)
+            if not searched or confirm.unfinished(opened.run, opened.spec, asked, trials):
+                with connected(address, resources) as fit:
+                    if not searched:
+                        run_first(opened, lambda stage: run_search(stage, quiet), say)
+                        run_search(opened, quiet)
+                    run_confirm(opened, asked, fit, quiet, say)
+        return concluded(opened.run, opened.table, say)
 
 
 def train(
@@ -163,9 +169,9 @@ def train(
     with told(folder):
         with begin(spec, table, 1, folder) as opened:
             say(f"{folder}   {spec.data.path}: {table.n_obs} x {table.n_vars}")
-            _first(opened, run_here, say, lambda first: single(first, None, 1))
+            run_first(opened, run_here, say, lambda first: single(first, None, 1))
             run_here(opened)
-        return _concluded(opened.run, opened.table, say)
+        return concluded(opened.run, opened.table, say)
 
 
 def pseudobulk(
@@ -205,64 +211,3 @@ def pseudobulk(
     if out is not None:
         h5ad.write(made, Path(out))
     return made
-
-
-def _first(
-    opened: Any,
-    search: Callable[[Any], None],
-    say: Callable[[str], None],
-    narrow: Callable[[Spec], Spec] = lambda spec: spec,
-) -> None:
-    """Run the search that the spec's `first` names, if it names one and that has not ended yet."""
-    if opened.spec.first is None:
-        return
-    from gxsearch.search.stages import run_first
-
-    try:
-        run_first(opened, search, lambda run, table: _concluded(run, table, say), narrow)
-    except Interrupted as stopped:
-        opened.close("interrupted")
-        raise Interrupted(opened.run, stopped.signal) from None
-
-
-def _search(opened: Any, quiet: bool) -> None:
-    from gxsearch.console import Progress
-    from gxsearch.search.deadline import Deadline
-    from gxsearch.search.lifeline import Lifeline
-    from gxsearch.search.tuner import search
-
-    deadline = Deadline(opened.spec.budget.time_s, opened.spent_s)
-    with Progress(opened.referee, deadline, quiet=quiet) as progress, Lifeline(lambda number: _lost(opened, number)):
-        stopped_by = search(
-            opened.spec,
-            opened.run,
-            opened.table,
-            opened.referee,
-            slots=opened.slots,
-            deadline=deadline,
-            tick=progress.tick,
-        )
-    opened.close("interrupted" if stopped_by is not None else "done")
-    if stopped_by is not None:
-        raise Interrupted(opened.run, stopped_by)
-
-
-def _lost(opened: Any, signal_number: int | None) -> GxError:
-    opened.close("failed" if signal_number is None else "interrupted")
-    return lost(opened.run, signal_number)
-
-
-def _concluded(run: RunDir, table: Any, say: Callable[[str], None]) -> RunDir:
-    from gxsearch.results.conclude import conclude
-    from gxsearch.results.ledger import trials
-    from gxsearch.search.disk import told_when_full
-
-    found = trials(run.ledger)
-    if not any(t.ranked and math.isfinite(t.best) for t in found):
-        reasons: Sequence[str] = sorted({t.reason for t in found if t.reason})
-        what = f"none of {len(found)} trials has a result; {'; '.join(reasons[:3])}"
-        told = any(t.state == "failed" for t in found)
-        raise RunFailed.one("E710", str(run.path), what, f"read {run.path}/trials/*/error.txt" if told else "")
-    with told_when_full(run):
-        conclude(run, table, say=say)
-    return run

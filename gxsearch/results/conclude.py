@@ -16,7 +16,7 @@ from gxsearch.data.series import SeriesView
 from gxsearch.data.table import Table
 from gxsearch.data.tokens import TokensView
 from gxsearch.data.view import View
-from gxsearch.results import curves, embed, evaluation, export, leaderboard, projector, report, tokens
+from gxsearch.results import confirmation, curves, embed, evaluation, export, leaderboard, projector, report, tokens
 from gxsearch.results.package import Package, of_run
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.training.baselines import baselines, test_scores
@@ -60,6 +60,9 @@ def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda t
     projector.write(run, adata, best.name)
     say("clusters")
     evaluation.write_clusters(run, adata, best.name, label)
+    if confirmation.folders(run):
+        say("confirmation")
+        confirmation.write(run, table)
     say("report")
     report.write(run)
 

@@ -15,13 +15,16 @@ from gxsearch.again import patiently
 from gxsearch.errors import RunError, SpecError, UnsafeError
 from gxsearch.results.run_form import check_form
 
+COMPARISON = "compare.json"
+"""The file by which the folder of a comparison is known."""
+
 
 class RunDir:
     """The folder of one search, or of one training.
 
     run.json is written once; spec.yaml is a byte copy of the user's file; ledger.jsonl is the truth about the
     trials; study.journal is for optuna-dashboard; trials/NNN hold each trial; results/ is made from the rest; first/ is
-    the run folder of a search that this one builds on.
+    the run folder of a search that this one builds on; confirm/NN those of the best trials trained again.
     """
 
     def __init__(self, path: str | Path):
@@ -33,6 +36,7 @@ class RunDir:
         self.lock = self.path / "lock"
         self.log = self.path / "gxsearch.log"
         self.first = self.path / "first"
+        self.confirming = self.path / "confirm"
         self.results = self.path / "results"
         self.leaderboard = self.results / "leaderboard.csv"
         self.best = self.results / "best"
@@ -59,6 +63,12 @@ class RunDir:
         if not found.run.is_file():
             raise RunError.one("E601", str(path), "no run here (run.json is missing)", "give a folder below runs/")
         return found
+
+    @property
+    def outermost(self) -> Path:
+        """The folder by which a search is gone on with that is part of another, or of a comparison; else its own."""
+        above = [self.path, *self.path.parents][:4]
+        return [path for path in above if (path / "run.json").is_file() or (path / COMPARISON).is_file()][-1]
 
     def trial(self, number: int) -> Path:
         """Return the folder of a trial; its name is the trial's number in three digits or more."""

@@ -53,7 +53,7 @@ class Spec:
 
     @property
     def sha256(self) -> str:
-        """Fingerprint of what decides the trials: all but name, budget, resources and confirm (and path, text, notes)."""
+        """Fingerprint of what decides the trials: all but name, budget, resources, confirm (and path, text, notes)."""
         left_out = ("path", "text", "name", "budget", "resources", "confirm", "notes")
         kept = {key: value for key, value in self.to_json().items() if key not in left_out}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()

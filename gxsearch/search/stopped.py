@@ -57,8 +57,7 @@ def told(folder: Path) -> Iterator[None]:
 
 def lost(run: RunDir, signal_number: int | None) -> Interrupted | RunFailed:
     """Return what to say of a search whose Ray is gone, or which a signal told to end and which does not."""
-    if run.path.name == run.first.name and RunDir(run.path.parent).run.is_file():
-        run = RunDir(run.path.parent)  # it came first; what is gone on with is the search that builds on it
+    run = RunDir(run.outermost)  # of a part of a search, what is gone on with is the whole
     if signal_number is not None:
         return Interrupted(run, signal_number)
     what = "Ray's own processes were ended: all that the search has is kept"
