@@ -20,8 +20,8 @@ def split(obs_names: np.ndarray, config: Split, columns: Mapping[str, np.ndarray
     Rows are ordered by a 64-bit hash of (seed, name); the order of the rows in the file has no influence, and a row
     more or less moves at most a few rows next to the borders. Parts have round(share n) rows. With `stratify` each
     class holds its share in each part to within a row and a half. With `group` whole groups are placed, one after
-    another in the order of their hashes, where rows (of the group's classes) are most wanting; every part that is asked for
-    gets a group. Groups larger than a held-out part come first.
+    another in the order of their hashes, where rows (of the group's classes) are most wanting; every part that is
+    asked for gets a group. Groups larger than a held-out part come first.
 
     Args:
         obs_names: unique row names (n,).

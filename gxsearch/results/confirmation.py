@@ -117,7 +117,8 @@ def _sentences(told: dict[str, Any], judgment: Judgment, objective: Objective) -
     n = len(leader["values"])
     over = f"{told['seeds']} seeds" + (f" on each of {told['splits']} splits" if told["splits"] > 1 else "")
     lines = [
-        f"Trained again over {over}, trial {leader['trial']} has the best {objective.metric}: {spread(leader['values'])}."
+        f"Trained again over {over}, trial {leader['trial']} has the best {objective.metric}: "
+        f"{spread(leader['values'])}."
     ]
     lines += judgment.sentences
     curse = objective.key(float(np.mean(leader["values"]))) - objective.key(leader["found"])

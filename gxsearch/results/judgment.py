@@ -92,7 +92,7 @@ def _sentences(leader: Candidate, against: Sequence[Against], choice: str) -> li
         take = f"take {choice}, the smallest" if choice in (leader.name, *(a.name for a in ties)) else ""
         lines.append(f"{names} cannot be told apart" + (f"; {take}." if take else "."))
         lines += [f"{leader.name} beside {a.name}: {_by(a)}." for a in ties]
-    return lines
+    return [f"Trial{line.removeprefix('trial')}" if line.startswith("trial ") else line for line in lines]
 
 
 def _by(against: Against) -> str:
