@@ -104,14 +104,14 @@ def fetch(file: str, name: str, out: str, sets: Sequence[str], dry_run: bool) ->
 @DRY
 def down(file: str, sets: Sequence[str], dry_run: bool) -> None:
     """End all that costs by the hour; the disk of the runs stays."""
-    _do(_plan(file, sets).down(), dry_run)
+    _do(_plan(file, sets, safe=False).down(), dry_run)
 
 
-def _plan(file: str, sets: Sequence[str]) -> Any:
+def _plan(file: str, sets: Sequence[str], *, safe: bool = True) -> Any:
     from gxsearch.cluster.plan import Plan
 
     given = {f"GXSEARCH_{name.removeprefix('GXSEARCH_')}": words[0] for name, words in named(sets, "set").items()}
-    return Plan(file, {**os.environ, **given})
+    return Plan(file, {**os.environ, **given}, safe=safe)
 
 
 def _checked(name: str) -> str:

@@ -172,6 +172,12 @@ def test_nothing_is_run_for_a_file_with_findings(capsys, stubs, tmp_path):
     assert status == 8 and "E834" in err and stubs.calls == []
 
 
+def test_what_runs_is_ended_whatever_its_file_says(capsys, stubs, tmp_path):
+    (tmp_path / "a.yaml").write_text((CLUSTER / "aws.yaml").read_text().replace("127.0.0.1", "0.0.0.0"))
+
+    assert dry(capsys, "down", str(tmp_path / "a.yaml"))[0][:3] == ["ray", "down", "--yes"]
+
+
 def test_nothing_is_run_for_a_spec_with_faults(capsys, stubs, tmp_path):
     stubs.add("ray")
     (tmp_path / "s.yaml").write_text("gxsearch: 1\nname: s\nmodel: fee\n")
