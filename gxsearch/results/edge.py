@@ -151,6 +151,7 @@ def _wider(domain: dict[str, Any], end: str, bounds: Bounds) -> tuple[float, flo
     elif sign * (nice := float(f"{reach:.2g}")) > sign * old:  # ends of ranges are read by people
         reach = nice
     reach = old + sign * max(abs(reach - old), domain.get("step") or 0)
+    reach = 0.0 if abs(reach) < 1e-9 * (high - low) else reach  # what rounding leaves of zero
     bound, included = (bounds.low, bounds.low_included) if sign < 0 else (bounds.high, bounds.high_included)
     if sign * reach > sign * bound or (not included and reach == bound):
         reach = bound if included else (old + bound) / 2
@@ -187,8 +188,8 @@ def _accepted(
 
 
 def _real(value: float) -> str:
+    if value and not 1e-3 <= abs(value) < 1e5:
+        mantissa, _, power = f"{value:.5e}".partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(power)}"
     text = f"{value:.6g}"
-    if "e" in text:
-        mantissa, _, power = text.partition("e")
-        return f"{mantissa}e{int(power)}"
     return text if "." in text else f"{text}.0"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from synthetic_run import write_run
 
-from gxsearch.results import embed, page, report
+from gxsearch.errors import RunError
+from gxsearch.results import embed, page, projection, report
 from gxsearch.results.ledger import Ledger
 from gxsearch.results.run_dir import write_atomic
 from gxsearch.results.verdict import verdict, wall_seconds
@@ -61,6 +62,118 @@ def test_the_verdict_comes_first_and_names_trial_value_baseline_and_states(writt
     assert "Of 7 trials, 3 complete, 1 diverged, 1 failed, 1 interrupted, 1 stopped early" in text
     assert "1 trial came to nothing: OOM" in text and "too few trials (4 of at least 10" in text
     assert "model.sample_dim" in text and finished.facts()["data"]["sha256"] in text
+
+
+def test_the_sections_come_in_the_order_in_which_they_are_read(written):
+    titles = re.findall(r"<h[12]>(.*?)</h[12]>", written)
+
+    assert titles == [
+        "fe-sim", "Leaderboard", "The embedding", "Learning curves", "Which settings matter",
+        "What the search teaches", "Data and split", "How to repeat this",
+    ]  # fmt: skip
+
+
+def test_every_element_of_the_page_is_closed_where_it_should_be(written):
+    tags = re.findall(r"<(/?)([a-z][a-z0-9]*)\b[^>]*?>", re.sub(r"<(script|style)\b.*?</\1>", "", written, flags=re.S))
+
+    open_ = []
+    for slash, tag in tags:
+        if slash:
+            assert open_.pop() == tag
+        elif tag not in ("meta", "img", "br"):
+            open_.append(tag)
+    assert open_ == []
+
+
+def test_a_report_says_how_to_repeat_the_run_and_what_it_was_made_of(written, finished):
+    text = " ".join(Page(written).text.split())
+
+    assert f"gxsearch replay {finished.path.name}" in text and "gxsearch tune spec.yaml" in text
+    assert finished.facts()["data"]["split_sha256"] in text and "python 3.11, torch 2.13" in text
+
+
+CONFIRMED = {
+    "sentences": ["Trial 1 is better than trial 0."],
+    "table": {"columns": ["trial", "test"], "rows": [["1", 0.12345678], [EVIL, None]]},
+}
+
+
+def test_what_became_of_the_best_trials_trained_again_stands_below_the_verdict_as_text(own):
+    write_atomic(own.confirmation, json.dumps(CONFIRMED).encode())
+
+    found = Page(report.write(own).read_text())
+
+    text = " ".join(found.text.split())
+    assert text.index("is best") < text.index("Trial 1 is better than trial 0.") < text.index("Leaderboard")
+    assert "0.1235" in text and EVIL in found.text and "img" not in {tag for tag, _ in found.elements}
+    assert "| 1 | 0.1235 |" in own.report_md.read_text()
+
+
+def test_a_confirmation_without_a_table_is_told_in_its_sentences(own):
+    write_atomic(own.confirmation, json.dumps({"sentences": ["None came to a result."]}).encode())
+
+    assert "None came to a result." in Page(report.write(own).read_text()).text
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"sentences": "no list"}', '{"sentences": [], "table": {"rows": 3}}'])
+def test_a_damaged_confirmation_is_one_line(own, text):
+    write_atomic(own.confirmation, text.encode())
+
+    with pytest.raises(RunError, match=r"error\[E631\].*confirm.json"):
+        report.write(own)
+
+
+def test_a_map_is_projected_once_and_read_from_then_on(own, table, monkeypatch):
+    embed.embeddings(own, table)
+    adata = anndata.read_h5ad(own.embeddings)
+    adata.obsm["X_fe"] = np.random.default_rng(0).normal(size=(adata.n_obs, 3))
+    adata.write_h5ad(own.embeddings)
+    calls = []
+    for name in ("umap", "tsne"):
+        monkeypatch.setattr(projection, name, lambda z, name=name: calls.append(name) or z[:, :2].astype(np.float32))
+
+    report.write(own)
+    report.write(own)
+
+    assert sorted(calls) == ["tsne", "umap"]
+
+
+def test_the_markdown_tells_the_same_verdict_and_tables(written, finished):
+    text = finished.report_md.read_text()
+
+    assert "Trial 1 is best: val/entry\\_mse is" in text and "## What the search teaches" in text
+    assert text.index("## Leaderboard") < text.index("## What the search teaches") < text.index("## How to repeat this")
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert "| gene mean | baseline | 0.5000 |" in text and len(rows) > 20
+    assert f"gxsearch replay {finished.path.name}" in text and "\n\n\n" not in text
+
+
+def test_the_markdown_has_no_markup_of_a_stranger(tmp_path, table):
+    evil, tame = (_evil_run(tmp_path / word, name, table) for word, name in (("a", f"|{EVIL}\n# x"), ("b", "plain")))
+    report.write(evil)
+    report.write(tame)
+    evil, tame = evil.report_md.read_text(), tame.report_md.read_text()
+
+    assert "<" not in evil and "onerror" in evil
+    shapes = [
+        [(line[:2], len(re.findall(r"(?<!\\)\|", line))) for line in text.splitlines() if line[:2] not in ("  ", "\\|")]
+        for text in (evil, tame)  # the command apart, which is code only where nothing in it looks like markup
+    ]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a_b*c|`d`", r"a\_b\*c\|\`d\`"),
+        ("[x](http://y)", r"\[x\](http\://y)"),
+        ("<b>&amp;", "&lt;b&gt;&amp;amp;"),
+        ("- item\n# head", r"\- item \# head"),
+        ("www.x.org a@b.c ~~z~~", r"www\.x.org a\@b.c \~\~z\~\~"),
+    ],
+)
+def test_text_in_markdown_is_shown_as_it_is(text, shown):
+    assert page.md(text) == shown
 
 
 def test_the_page_asks_for_nothing_from_the_network(written):
