@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,9 @@ from gxsearch.search.watchdog import STALLED
 from gxsearch.training.course import is_last
 
 RETRIES = 2
+"""How often a trial whose process was lost goes on from its checkpoint."""
+PREEMPTIONS = 20
+"""How often it does so besides where its machine was taken away with notice, as cheap ones of a cloud are."""
 
 
 def search(
@@ -67,7 +71,7 @@ def search(
                 search_alg=Draws(referee, numbers, room, lambda trial: draw_config(spec, run, trial)),
                 scheduler=Verdicts(referee, numbers, room, slots),
                 stop=Whistle(referee, caught, room),
-                callbacks=[Pulse(referee, deadline, tick)],
+                callbacks=[Pulse(referee, numbers, deadline, tick)],
                 reuse_actors=True,
                 max_concurrent_trials=slots,
                 max_failures=RETRIES,
@@ -188,18 +192,26 @@ class Whistle(tune.Stopper):
 
 
 class Pulse(tune.Callback):
-    """Called by Tune in each turn of its event loop: keeps the time budget and the display."""
+    """Called by Tune in each turn of its event loop: keeps the time budget, the display and the count of new starts."""
 
     __reduce__ = _not_kept
 
-    def __init__(self, referee: Referee, deadline: Deadline, tick: Callable[[], None]):
-        self._referee, self._deadline, self._tick = referee, deadline, tick
+    def __init__(self, referee: Referee, numbers: dict[str, int], deadline: Deadline, tick: Callable[[], None]):
+        self._referee, self._numbers, self._deadline, self._tick = referee, numbers, deadline, tick
+        self._again: Counter[str] = Counter()
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """End the search when its time is up; refresh the display."""
         if self._deadline.over() and not self._referee.done:
             self._referee.cut("time budget")
         self._tick()
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """End a trial whose machine was taken away too often: for Tune, these are no failures, and have no limit."""
+        self._again[trial.trial_id] += 1
+        taken = self._again[trial.trial_id] - trial.num_failures
+        if taken > PREEMPTIONS:
+            self._referee.ended(self._numbers[trial.trial_id], "failed", f"its machine was taken away {taken} times")
 
 
 @contextmanager
