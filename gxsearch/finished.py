@@ -82,7 +82,7 @@ def replay(run: str, trial: int | None, keep: bool, as_json: bool, quiet: bool) 
     told = api.replay(folder.path, number if trial is None else trial, keep=keep, say=say)
     click.echo(json.dumps(told, indent=1) if as_json else listing.replayed(told))
     if told["verdict"] == "differs":
-        raise RunFailed.one("E713", run, f"trial {told['trial']:03d} does not repeat", "see the reasons above")
+        raise RunFailed.one("E715", run, f"trial {told['trial']:03d} does not repeat", "see the reasons above")
 
 
 @click.command()

@@ -57,7 +57,7 @@ def warmed(spec: Spec, runs: Sequence[str | Path], *, top: int = TOP) -> Spec:
     if faults:
         raise SpecError(faults)
     start = list(spec.search.start)
-    for ranked in zip_longest(*(taken.draws.items() for taken in found)):
+    for ranked in zip_longest(*(list(taken.draws.items()) for taken in found)):
         for taken, draw in zip(found, ranked, strict=True):
             if draw is not None and draw[1] in start:
                 del taken.draws[draw[0]]  # another run, or the spec itself, begins with the same

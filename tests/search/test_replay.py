@@ -89,7 +89,7 @@ def test_another_record_does_not_repeat_and_exits_with_7(own, capsys):
 
     out, err = capsys.readouterr()
     told = json.loads(out)
-    assert stop.value.code == 7 and "E713" in err
+    assert stop.value.code == 7 and "E715" in err
     assert (told["verdict"], told["from"]) == ("differs", 1)
     assert "nothing that run.json tells has changed" in told["reasons"][0]
 
