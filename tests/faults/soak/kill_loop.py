@@ -1,6 +1,7 @@
 """R2, R3: a search of 12 trials gets random signals, again and again; it ends as one that nothing happened to.
 
 python tests/faults/soak/kill_loop.py --n 20 --seed 1
+python tests/faults/soak/kill_loop.py --n 10 --only SIGKILL     # R2
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=20, help="signals")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=[number.name for number in SIGNALS], help="send no other signal")
     args = parser.parse_args()
-    script(lambda folder: looped(folder, args.n, random.Random(args.seed)))
+    numbers = [number for number in SIGNALS if args.only in (None, number.name)]
+    script(lambda folder: looped(folder, args.n, random.Random(args.seed), numbers))
 
 
-def looped(folder: Path, n: int, rng: random.Random) -> tuple[str, bool]:
+def looped(folder: Path, n: int, rng: random.Random, numbers: list[signal.Signals]) -> tuple[str, bool]:
     """Return the line of a search with so many signals, and whether it ended like the other."""
     from shell import PACE, TOY, Command, count, lost, wait_for
 
@@ -43,7 +46,7 @@ def looped(folder: Path, n: int, rng: random.Random) -> tuple[str, bool]:
         wait_for(lambda c=command, t=target: c.process.poll() is not None or count(run, "epoch") >= t, 200)
         if command.process.poll() is not None:
             break
-        number, group = rng.choice(list(SIGNALS)), rng.random() < 0.5
+        number, group = rng.choice(numbers), rng.random() < 0.5
         command.signal(number, group=group)
         code, told = command.wait(60), count(run, "epoch")
         sent[signal.Signals(number).name] += 1
