@@ -319,7 +319,7 @@ def test_what_is_no_h5ad_is_refused_by_its_name(home: Home, make: Callable[[Path
         ("cels.h5ad", "E401", "did you mean 'cells.h5ad'"),
         ("no/cells.h5ad", "E401", "there is no folder 'no'"),
         ("cells.rds", "E403", ""),
-        ("cells.loom", "E403", ""),
+        ("cells.loom", "E401", ""),
         ("pbmc68", "E401", "pbmc68k"),
         ("sim_counts?sed=1", "E405", "did you mean 'seed'?"),
         ("sim_counts?n=-4", "E405", "n"),

@@ -36,6 +36,7 @@ def run(searched, tmp_path):
     return RunDir(shutil.copytree(searched[0].path, tmp_path / "run"))
 
 
+@pytest.mark.fault("F05", "F06", "F07")
 @pytest.mark.parametrize("seed", range(40))
 def test_a_damaged_file_is_refused_or_does_not_matter(searched, run, tmp_path, seed):
     rng = random.Random(seed)
@@ -52,6 +53,7 @@ def test_a_damaged_file_is_refused_or_does_not_matter(searched, run, tmp_path, s
 STATE = ["run.json", "ledger.jsonl", "study.journal", "spec.yaml", "lock"]
 
 
+@pytest.mark.fault("F05", "F06", "F07")
 @pytest.mark.parametrize("name", STATE)
 @pytest.mark.parametrize("how", ["missing", "empty", "halved", "noise"])
 def test_the_state_of_a_run_is_never_taken_for_a_fresh_one(searched, run, tmp_path, name, how):
@@ -75,6 +77,7 @@ def test_the_state_of_a_run_is_never_taken_for_a_fresh_one(searched, run, tmp_pa
             assert [(t.number, len(t.history)) for t in trials(copy.ledger)] == before
 
 
+@pytest.mark.fault("F08")
 def test_the_newest_checkpoint_that_is_whole_is_gone_on_from(searched, run, tmp_path):
     (running,) = [t for t in trials(run.ledger) if t.state == "running"]
     newest = max(run.checkpoints(running.number).glob("[0-9]*"))
@@ -83,6 +86,7 @@ def test_the_newest_checkpoint_that_is_whole_is_gone_on_from(searched, run, tmp_
     assert survives(run, searched[1], tmp_path / "copy")[0] == "the same"
 
 
+@pytest.mark.fault("F09")
 def test_a_training_without_any_checkpoint_begins_anew_and_ends_the_same(searched, run, tmp_path):
     (running,) = [t for t in trials(run.ledger) if t.state == "running"]
     shutil.rmtree(run.checkpoints(running.number))
@@ -90,6 +94,7 @@ def test_a_training_without_any_checkpoint_begins_anew_and_ends_the_same(searche
     assert survives(run, searched[1], tmp_path / "copy")[0] == "the same"
 
 
+@pytest.mark.fault("F10")
 def test_every_turned_bit_of_a_checkpoint_is_noticed(searched, run):
     from gxsearch.training import checkpoint
 
@@ -105,6 +110,7 @@ def test_every_turned_bit_of_a_checkpoint_is_noticed(searched, run):
     assert checkpoint.read(newest).record["epoch"] == int(newest.name)
 
 
+@pytest.mark.fault("F22")
 def test_a_copy_goes_on_by_itself_and_leaves_the_original_alone(searched, run, tmp_path):
     before = {path: path.read_bytes() for path in files(searched[0])}
 
@@ -114,6 +120,7 @@ def test_a_copy_goes_on_by_itself_and_leaves_the_original_alone(searched, run, t
     assert {path: path.read_bytes() for path in files(searched[0])} == before
 
 
+@pytest.mark.fault("F22")
 def test_a_run_that_was_moved_goes_on_where_it_is(searched, run, tmp_path):
     moved = RunDir(shutil.move(run.path, tmp_path / "else" / "where"))
 
@@ -122,6 +129,7 @@ def test_a_run_that_was_moved_goes_on_where_it_is(searched, run, tmp_path):
     assert told(moved) == searched[1] and not run.path.exists()
 
 
+@pytest.mark.fault("F18")
 @pytest.mark.parametrize("zone", ["Asia/Tokyo", "America/Los_Angeles"])
 def test_the_clock_and_its_zone_do_not_matter(searched, run, tmp_path, monkeypatch, zone):
     monkeypatch.setenv("TZ", zone)
@@ -135,6 +143,7 @@ def test_the_clock_and_its_zone_do_not_matter(searched, run, tmp_path, monkeypat
         time.tzset()
 
 
+@pytest.mark.fault("F25")
 def test_the_run_of_another_version_is_gone_on_with(searched, run, tmp_path):
     facts = run.facts()
     facts["versions"] = {name: "0.0.1" for name in facts["versions"]}
@@ -143,6 +152,7 @@ def test_the_run_of_another_version_is_gone_on_with(searched, run, tmp_path):
     assert survives(run, searched[1], tmp_path / "copy")[0] == "the same"
 
 
+@pytest.mark.fault("F10")
 @pytest.mark.parametrize("seed", range(12))
 def test_an_exported_model_is_whole_or_refused(searched, run, tmp_path, seed):
     from gxsearch.results import export, package

@@ -31,6 +31,7 @@ def told(run) -> list[tuple]:
     return [(t.number, t.params, t.state, t.best, len(t.history)) for t in trials(run.ledger)]
 
 
+@pytest.mark.fault("F11")
 def test_a_search_that_does_not_fit_is_refused_before_its_folder_is_made(toy_spec, toy_table, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, disk.LEAST_BYTES))
 
@@ -40,6 +41,7 @@ def test_a_search_that_does_not_fit_is_refused_before_its_folder_is_made(toy_spe
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.fault("F11")
 def test_the_largest_checkpoint_is_that_of_the_largest_model(toy_spec, toy_table):
     spec = toy_spec("space.model.latent_dim={int: [1, 6]}")
 
@@ -47,6 +49,7 @@ def test_the_largest_checkpoint_is_that_of_the_largest_model(toy_spec, toy_table
     assert checkpoint_bytes(spec, dims(spec, toy_table)) == 12 * (2 * genes * 6 + genes + 6)
 
 
+@pytest.mark.fault("F11")
 def test_a_full_disk_stops_a_search_that_goes_on_when_there_is_room(toy_spec, toy_table, tmp_path, monkeypatch):
     whole = begin(toy_spec(), toy_table, 1, tmp_path / "whole")
     run_here(whole)
@@ -69,6 +72,7 @@ def test_a_full_disk_stops_a_search_that_goes_on_when_there_is_room(toy_spec, to
     assert told(opened.run) == told(whole.run)
 
 
+@pytest.mark.fault("F11")
 @pytest.mark.parametrize("event", [1, 4, 11])
 def test_a_ledger_that_cannot_be_written_ends_with_the_event_before(toy_spec, toy_table, tmp_path, monkeypatch, event):
     whole = begin(toy_spec(), toy_table, 1, tmp_path / "whole")
@@ -93,6 +97,7 @@ def test_a_ledger_that_cannot_be_written_ends_with_the_event_before(toy_spec, to
     assert told(opened.run) == told(whole.run)
 
 
+@pytest.mark.fault("F11")
 def test_the_room_that_must_be_left_grows_with_the_checkpoints(toy_spec, toy_table, tmp_path, monkeypatch):
     opened = begin(toy_spec("budget.trials=1", "stop=none"), toy_table, 2, tmp_path / "run")
     run_here(opened)
@@ -104,12 +109,14 @@ def test_the_room_that_must_be_left_grows_with_the_checkpoints(toy_spec, toy_tab
         assert disk.Room(opened.run, 2).look() is full
 
 
+@pytest.mark.fault("F11")
 def test_an_error_of_another_kind_is_not_taken_for_a_full_disk(tmp_path):
     assert not disk.is_out(OSError(errno.EACCES, "Permission denied"))
     assert not disk.is_out(ValueError("No space left on device"))
     assert all(disk.is_out(OSError(number, "")) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
+@pytest.mark.fault("F11")
 def test_a_line_longer_than_what_a_write_takes_is_written_whole(tmp_path, monkeypatch):
     import os
 

@@ -30,6 +30,7 @@ def edit(run, old: str, new: str) -> None:
     run.spec.write_text(text.replace(old, new))
 
 
+@pytest.mark.fault("F23", "F24")
 @pytest.mark.parametrize(
     ("old", "new", "section"),
     [
@@ -51,6 +52,7 @@ def test_what_decides_the_trials_may_not_be_edited(run, old, new, section):
     assert run.ledger.read_bytes() == before
 
 
+@pytest.mark.fault("F23")
 def test_a_budget_that_was_edited_holds(run):
     edit(run, "trials: 12", "trials: 3")
 
@@ -59,6 +61,7 @@ def test_a_budget_that_was_edited_holds(run):
     assert len(trials(run.ledger)) == 3
 
 
+@pytest.mark.fault("F23")
 def test_the_command_line_goes_before_the_file_and_a_later_resume_before_an_older_edit(run):
     edit(run, "trials: 12", "trials: 3")
 
@@ -70,6 +73,7 @@ def test_the_command_line_goes_before_the_file_and_a_later_resume_before_an_olde
     assert len(trials(run.ledger)) == 4
 
 
+@pytest.mark.fault("F23")
 def test_resources_may_be_edited(run):
     run.spec.write_text(run.spec.read_text() + "\nresources: {cpus: 2, stall_s: 60}\n")
 
@@ -77,6 +81,7 @@ def test_resources_may_be_edited(run):
         assert (opened.spec.resources.cpus, opened.spec.resources.stall_s) == (2.0, 60.0)
 
 
+@pytest.mark.fault("F23")
 @pytest.mark.parametrize(("new", "code"), [("trials: none", "E303"), ("trails: 3", "E301"), ("trials: [", "E304")])
 def test_a_faulty_edit_is_refused_at_its_line(run, new, code):
     edit(run, "trials: 12", new)
@@ -85,6 +90,7 @@ def test_a_faulty_edit_is_refused_at_its_line(run, new, code):
         reopen(run, {})
 
 
+@pytest.mark.fault("F23")
 def test_comments_and_spaces_change_nothing(run):
     run.spec.write_text("# mine\n\n" + run.spec.read_text())
 

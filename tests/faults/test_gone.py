@@ -19,6 +19,7 @@ HOW = {"deleted": lambda run: shutil.rmtree(run.path), "moved": lambda run: run.
 slow = pytest.mark.slow
 
 
+@pytest.mark.fault("F22")
 @pytest.mark.parametrize(
     ("verb", "how"),
     [
@@ -44,6 +45,7 @@ def test_a_search_whose_folder_is_taken_away_ends_in_a_line(folder, start, verb,
             assert opened.referee.trials[0].state == "running"
 
 
+@pytest.mark.fault("F22")
 def test_what_was_moved_goes_on_where_it_is_and_ends_the_same(toy_spec, toy_table, tmp_path):
     whole = begin(toy_spec(), toy_table, 1, tmp_path / "whole")
     with whole:

@@ -24,6 +24,7 @@ def states_of_study(run: RunDir) -> set[str]:
     return {t.state.name for t in optuna.load_study(study_name=study, storage=storage).trials}
 
 
+@pytest.mark.fault("F12")
 def test_diverged_trials_cost_next_to_nothing_and_leave_no_trial_running(toy_spec, toy_table, tmp_path):
     start = [{"explode_at": n} for n in (0, 1, 1, 0, 1, 0, 1, 1, 0, 2)]  # six of ten, as in R5
     sets = ("space.model.explode_at={int: [0, 2]}", "stop={asha: {grace: 4, reduction: 2}}", f"search.start={start}")
@@ -36,6 +37,7 @@ def test_diverged_trials_cost_next_to_nothing_and_leave_no_trial_running(toy_spe
     assert "RUNNING" not in states_of_study(opened.run) and "FAIL" in states_of_study(opened.run)
 
 
+@pytest.mark.fault("F12")
 @pytest.mark.parametrize("metric", ["val/mse", "val/r2"])
 @pytest.mark.parametrize("where", ["training", "validation"])
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
@@ -65,6 +67,7 @@ ODD = {
 }
 
 
+@pytest.mark.fault("F13")
 @pytest.mark.parametrize("tells", ODD)
 def test_a_model_that_gives_no_number_fails_that_trial_and_says_what_it_gave(toy_spec, toy_table, tmp_path, tells):
     sets = [f"space.model.tells={{choice: [numbers, {tells}]}}", "budget.trials=2", "budget.epochs=3", "stop=none"]
@@ -78,6 +81,7 @@ def test_a_model_that_gives_no_number_fails_that_trial_and_says_what_it_gave(toy
     assert states_of_study(opened.run) == {"FAIL", "COMPLETE"}
 
 
+@pytest.mark.fault("F35")
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -93,6 +97,7 @@ def test_when_all_trials_fail_a_line_says_why(folder, call, change, reason):
     assert not (folder / "runs" / "run" / "results" / "best").exists()
 
 
+@pytest.mark.fault("F13")
 def test_a_metric_that_there_is_not_is_refused_before_anything(folder, call):
     line = refused(call("train", "toy.yaml", "--name", "run", "-s", "objective.metric=val/mze"), "E311")
 

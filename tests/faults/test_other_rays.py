@@ -21,6 +21,7 @@ def told(run: RunDir) -> list[tuple]:
     return [(t.number, t.params, t.state, t.best, len(t.history)) for t in trials(run.ledger)]
 
 
+@pytest.mark.fault("F31", "F36")
 def test_two_searches_at_once_know_nothing_of_each_other_nor_of_the_ray_that_the_environment_names(folder, start):
     one = start("tune", "slow.yaml", "--name", "one", "-q")
     wait_for(lambda: count(RunDir(folder / "runs" / "one"), "epoch") >= 1, why=lambda: one.err)
@@ -37,6 +38,7 @@ def test_two_searches_at_once_know_nothing_of_each_other_nor_of_the_ray_that_the
     two.check_gone()
 
 
+@pytest.mark.fault("F31")
 def test_the_traces_of_a_dead_ray_are_not_followed(folder, start):
     stale = folder / "ray" / "ray_current_cluster"
     stale.parent.mkdir()
@@ -72,6 +74,7 @@ def cluster(folder) -> Iterator[tuple[str, Node, Node]]:
         head.stop()
 
 
+@pytest.mark.fault("F02", "F36")
 def test_a_node_that_is_lost_costs_nothing_and_the_ray_of_others_is_left_running(folder, start, cluster):
     address, head, other = cluster
     run = RunDir(folder / "runs" / "run")

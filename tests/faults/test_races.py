@@ -18,25 +18,30 @@ def soak(name: str, *argv: str) -> str:
     return done.stdout
 
 
+@pytest.mark.fault("F20")
 def test_of_two_who_start_at_once_one_wins_and_the_other_is_told():
     assert "20 of 20 had one winner" in soak("race.py", "--n", "20")
 
 
+@pytest.mark.fault("F33")
 def test_an_export_that_is_killed_or_has_no_room_is_whole_or_absent():
     line = soak("kill_export.py", "--n", "50")
 
     assert "50 of 50" in line and "'all'" in line and "'nothing'" in line
 
 
+@pytest.mark.fault("F10")
 def test_every_turned_bit_of_an_export_and_of_a_checkpoint_is_noticed():
     assert "300 of 300" in soak("flip_export.py", "--n", "300")
 
 
+@pytest.mark.fault("F20")
 @pytest.mark.slow
 def test_of_two_commands_for_one_name_one_wins():
     assert "3 of 3" in soak("race.py", "--n", "3", "--cli")
 
 
+@pytest.mark.fault("F05", "F06", "F07")
 @pytest.mark.slow
 def test_what_decides_a_search_may_be_damaged_anywhere():
     assert "126 of 126" in soak("mutate_state.py", "--n", "126", "--seed", "1")

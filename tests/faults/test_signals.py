@@ -53,6 +53,7 @@ def ends_the_same(start, run: RunDir, whole: list[tuple]) -> None:
     command.check_gone()
 
 
+@pytest.mark.fault("F26", "F28")
 @pytest.mark.parametrize(("number", "code"), KINDS)
 def test_a_training_that_a_signal_stops_says_how_to_go_on(folder, start, run, number, code):
     command = start("train", "slow.yaml", "--name", "run", "-q", "-s", "budget.epochs=4000")
@@ -66,6 +67,7 @@ def test_a_training_that_a_signal_stops_says_how_to_go_on(folder, start, run, nu
     command.check_gone()
 
 
+@pytest.mark.fault("F03")
 def test_a_training_that_is_killed_loses_no_epoch_that_was_told(folder, start, run):
     command = start("train", "slow.yaml", "--name", "run", "-q", "-s", "budget.epochs=9")
     wait_for(lambda: epochs(run) >= 3, why=lambda: command.err)
@@ -81,6 +83,7 @@ def test_a_training_that_is_killed_loses_no_epoch_that_was_told(folder, start, r
     assert trial.history[: len(before)] == before and len(trial.history) == 9
 
 
+@pytest.mark.fault("F26", "F28")
 @pytest.mark.parametrize(("number", "code"), KINDS)
 def test_a_signal_that_comes_before_anything_has_begun_ends_in_one_word(folder, start, number, code):
     command = start("train", "slow.yaml", "--name", "run")
@@ -94,6 +97,7 @@ def test_a_signal_that_comes_before_anything_has_begun_ends_in_one_word(folder, 
     command.check_gone()
 
 
+@pytest.mark.fault("F03")
 @slow
 @pytest.mark.parametrize("after", [1, 6])
 def test_a_killed_search_goes_on_as_if_nothing_had_happened(folder, start, run, whole, after):
@@ -108,6 +112,7 @@ def test_a_killed_search_goes_on_as_if_nothing_had_happened(folder, start, run, 
     ends_the_same(start, run, whole)
 
 
+@pytest.mark.fault("F26", "F28")
 @slow
 @pytest.mark.parametrize("group", [False, True], ids=["alone", "with-all-its-processes"])
 @pytest.mark.parametrize(("number", "code"), KINDS)
@@ -124,6 +129,7 @@ def test_an_interrupted_search_says_how_to_go_on_and_does(folder, start, run, wh
         ends_the_same(start, run, whole)
 
 
+@pytest.mark.fault("F27")
 @slow
 @pytest.mark.parametrize("group", [False, True], ids=["alone", "with-all-its-processes"])
 def test_two_of_ctrl_c_end_a_search_at_once(folder, start, run, group):
@@ -138,6 +144,7 @@ def test_two_of_ctrl_c_end_a_search_at_once(folder, start, run, group):
     command.check_gone()
 
 
+@pytest.mark.fault("F28")
 @slow
 def test_a_search_in_an_epoch_that_takes_forever_ends_before_a_batch_system_kills_it(folder, start, run):
     command = start("tune", "slow.yaml", "--name", "run", "-q", "-s", "space.model.hang_at=2")
@@ -150,6 +157,7 @@ def test_a_search_in_an_epoch_that_takes_forever_ends_before_a_batch_system_kill
     command.check_gone()
 
 
+@pytest.mark.fault("F01")
 @slow
 def test_a_worker_that_is_killed_costs_its_trial_at_most_an_epoch(folder, start, run, whole):
     command = start("tune", "slow.yaml", "--name", "run", "-q")
@@ -162,6 +170,7 @@ def test_a_worker_that_is_killed_costs_its_trial_at_most_an_epoch(folder, start,
     command.check_gone()
 
 
+@pytest.mark.fault("F04")
 @slow
 @pytest.mark.parametrize("process", ["gcs_server", "raylet/raylet"])
 def test_a_search_that_loses_its_ray_keeps_all_and_says_how_to_go_on(folder, start, run, whole, process):
