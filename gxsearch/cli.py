@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from gxsearch.clusters import cluster
 from gxsearch.errors import AGAIN, Fault, GxError, SpecError
 from gxsearch.finished import ablate, genes, grid, predict, replay
 from gxsearch.verbs import Verbs, data, generate
+from gxsearch.verdicts import compare, confirm, is_comparison
 
 SETS = click.option("-s", "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a value of the file.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
@@ -96,6 +98,14 @@ def resume(run: str, trials: str | None, time: str | None, address: str, quiet: 
     """Go on with a search that was stopped."""
     from gxsearch import api, listing
 
+    if is_comparison(run):
+        from gxsearch.comparing import go_on
+        from gxsearch.verdicts import compared
+
+        if trials or time:
+            raise click.UsageError("the budget of a comparison is that which it was begun with")
+        click.echo(compared(go_on(Path(run), address=address, quiet=quiet, say=_sayer(quiet))))
+        return
     budget = listing.budget_change(run, trials, time)
     click.echo(listing.ending(api.resume(run, budget=budget, address=address, quiet=quiet, say=_sayer(quiet))))
 
@@ -184,7 +194,7 @@ def export(run: str, out: str | None) -> None:
     click.echo(write(folder, number, out))
 
 
-for verb in (predict, generate, genes, grid, ablate, replay):
+for verb in (compare, confirm, predict, generate, genes, grid, ablate, replay):
     cli.add_command(verb)
 
 
@@ -196,6 +206,14 @@ def report(run: str, static: bool) -> None:
     from gxsearch.results import report as page
     from gxsearch.results.run_dir import RunDir
 
+    if is_comparison(run):
+        from gxsearch.results import compare_report
+        from gxsearch.results.compare_dir import CompareDir
+        from gxsearch.results.comparison import read
+
+        place = CompareDir.open(run)
+        click.echo(compare_report.write(place, read(place), static=static))
+        return
     click.echo(page.write(RunDir.open(run), static=static))
 
 

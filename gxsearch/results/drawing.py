@@ -145,6 +145,23 @@ def lines(frame: pd.DataFrame, titles: tuple[str, str], *, height: int = 230) ->
     return figure.update_layout(showlegend=frame["series"].nunique() > 1)
 
 
+def dots(frame: pd.DataFrame, measure: str) -> go.Figure:
+    """Draw values of contenders: columns name, part (val or test), value and kind; a row a name, in their order."""
+    names = list(dict.fromkeys(frame["name"]))
+    figure = blank(plain(measure), "", height=70 + 26 * len(names))
+    colors = {"model": palette.BLUE, "classic": palette.GREEN, "control": palette.FAINT}
+    for (kind, part), rows in frame.groupby(["kind", "part"], sort=False):
+        told = zip(rows["name"], rows["value"], strict=True)
+        figure.add_scatter(
+            x=rows["value"], y=[plain(clipped(name, 26)) for name in rows["name"]], mode="markers", hoverinfo="text",
+            marker={"color": colors[kind], "symbol": "circle" if part == "test" else "circle-open", "size": 9},
+            hovertext=[plain(f"{name}, {part}: {number(value)}") for name, value in told],
+        )  # fmt: skip
+    shown = [plain(clipped(name, 26)) for name in names]
+    figure.update_yaxes(type="category", categoryorder="array", categoryarray=shown, autorange="reversed", ticks="")
+    return figure.update_layout(showlegend=False)
+
+
 def heatmap(frame: pd.DataFrame) -> go.Figure:
     """Draw similarities between -1 and 1, a row and a column a gene."""
     names, values = [plain(clipped(name)) for name in frame.index], frame.to_numpy().round(3)

@@ -101,10 +101,7 @@ class RunDir:
             RunError: when it cannot be read.
         """
         try:
-            found = json.loads(self.run.read_text())
-            known = isinstance(found, dict) and found.pop("sha256", None)
-            if known and known != _digest(found):
-                raise ValueError("its sha256 is not that written")
+            found = unsealed(json.loads(self.run.read_text()))
             check_form(found)
         except (OSError, ValueError, RecursionError) as error:
             raise RunError.one("E602", str(self.run), f"cannot be read ({error})", "restore it") from None
@@ -114,6 +111,18 @@ class RunDir:
 def sealed(facts: dict[str, Any]) -> bytes:
     """Return what run.json holds: the facts, and a sum of them by which `RunDir.facts` knows that they are whole."""
     return json.dumps({**facts, "sha256": _digest(facts)}, indent=1).encode()
+
+
+def unsealed(found: Any) -> Any:
+    """Return what `sealed` wrote, without its sum.
+
+    Raises:
+        ValueError: when it is not as it was written.
+    """
+    known = isinstance(found, dict) and found.pop("sha256", None)
+    if known and known != _digest(found):
+        raise ValueError("its sha256 is not that written")
+    return found
 
 
 def _digest(facts: dict[str, Any]) -> str:

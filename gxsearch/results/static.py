@@ -149,6 +149,22 @@ def lines(frame: pd.DataFrame, titles: tuple[str, str], *, width: float = 3.6) -
         return _svg(figure, axes)
 
 
+def dots(frame: pd.DataFrame, measure: str) -> str:
+    """Draw values of contenders: columns name, part (val or test), value and kind; a row a name, in their order."""
+    names = list(dict.fromkeys(frame["name"]))
+    colors = {"model": palette.BLUE, "classic": palette.GREEN, "control": palette.FAINT}
+    with mpl.rc_context(_LOOK):
+        figure, axes = _blank(measure, "", width=7.0, height=0.8 + 0.28 * len(names))
+        for (kind, part), rows in frame.groupby(["kind", "part"], sort=False):
+            fill = colors[kind] if part == "test" else "none"
+            places = [names.index(name) for name in rows["name"]]
+            axes.scatter(rows["value"], places, s=36, facecolors=fill, edgecolors=colors[kind])
+        axes.set_yticks(range(len(names)), [clipped(name, 26) for name in names])
+        axes.grid(axis="y", color=palette.GRID, lw=0.8)
+        axes.invert_yaxis()
+        return _svg(figure, axes)
+
+
 def heatmap(frame: pd.DataFrame) -> str:
     """Draw similarities between -1 and 1, a row and a column a gene."""
     with mpl.rc_context(_LOOK):

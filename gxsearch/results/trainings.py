@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,9 @@ def folders(run: RunDir) -> list[Path]:
     return sorted(path for path in run.confirming.glob("[0-9][0-9]") if RunDir(path).run.is_file())
 
 
-def trained_again(run: RunDir, table: Table, ruler: Yardstick | None = None) -> list[list[Training]]:
+def trained_again(
+    run: RunDir, table: Table, ruler_of: Callable[[Table], Yardstick] = yardstick
+) -> list[list[Training]]:
     """Return the trainings of every confirmed trial, best trial first, splits before seeds.
 
     A training without a result is left out, and so is that seed of all trials. Of models without an encoder, whose
@@ -60,18 +62,18 @@ def trained_again(run: RunDir, table: Table, ruler: Yardstick | None = None) -> 
 
     Args:
         table: the data on the split of the search; those of other splits are read again.
-        ruler: the yardstick of the first split, if there is one already.
+        ruler_of: gives the yardstick of a table.
     """
     found: list[list[Training]] = []
     for split, path in enumerate(folders(run)):
         part = RunDir(path)
         given = table if split == 0 else embed.again(part)
-        rows = _of_split(part, given, split, ruler if split == 0 else None)
+        rows = _of_split(part, given, split, ruler_of)
         found = rows if not found else [a + b for a, b in zip(found, rows, strict=True)]
     return found
 
 
-def _of_split(run: RunDir, table: Table, split: int, ruler: Yardstick | None) -> list[list[Training]]:
+def _of_split(run: RunDir, table: Table, split: int, ruler_of: Callable[[Table], Yardstick]) -> list[list[Training]]:
     told = run.facts()["spec"]["search"]
     seeds, ended = told["repeats"], {trial.number: trial for trial in trials(run.ledger)}
     usable = [
@@ -82,7 +84,7 @@ def _of_split(run: RunDir, table: Table, split: int, ruler: Yardstick | None) ->
     records = [[ended[c * seeds + seed] for seed in usable] for c in range(len(told["start"]))]
     if not usable:
         return [[] for _ in records]
-    key, ruler = leaderboard.Objective.of(run).key, ruler or yardstick(table)
+    key, ruler = leaderboard.Objective.of(run).key, ruler_of(table)
     best = min(records, key=lambda row: sum(key(record.best) for record in row))
     slow = issubclass(registry.get(run.facts()["spec"]["model"]), FitsNewRows)
     return [

@@ -68,7 +68,7 @@ def unfinished(run: RunDir, spec: Spec, asked: Confirm, trials: Sequence[int]) -
         aside = run.path / "set_aside" / uuid.uuid4().hex[:8]
         aside.mkdir(parents=True)
         run.confirming.rename(aside / run.confirming.name)
-    return any(not _done(folder) for folder, _ in planned)
+    return any(not done(folder) for folder, _ in planned)
 
 
 def confirm(
@@ -82,7 +82,7 @@ def confirm(
 ) -> None:
     """Train everything that is left to train; `search` runs an opened search to its end and closes it."""
     for folder, stage in stages(run, spec, asked, trials):
-        if _done(folder):
+        if done(folder):
             continue
         folder.path.parent.mkdir(exist_ok=True)
         given = table if stage.data == spec.data else joined(run, read_table(stage))
@@ -94,7 +94,8 @@ def confirm(
                 search(opened)
 
 
-def _done(folder: RunDir) -> bool:
+def done(folder: RunDir) -> bool:
+    """Say whether a search has come to its end."""
     if not folder.run.is_file():
         return False
     return any(event["event"] == "run_ended" and event["state"] == "done" for event in events(folder.ledger))

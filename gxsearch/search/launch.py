@@ -131,6 +131,18 @@ def _grown(have: dict[str, float]) -> dict[str, float]:
     return have
 
 
+def fitting(resources: Resources) -> int:
+    """Return how many trials fit side by side on the Ray that is connected.
+
+    Raises:
+        ResourceError: when not even one fits.
+    """
+    import ray
+
+    have = ray.cluster_resources()
+    return slots(resources, have.get("CPU", 0), have.get("GPU", 0))
+
+
 def _scratch() -> Path:
     """Return a new folder for Ray's sockets and logs that nobody else on the machine can enter.
 
