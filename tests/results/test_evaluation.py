@@ -7,7 +7,7 @@ import pytest
 
 from gxsearch import listing
 from gxsearch.errors import RunError
-from gxsearch.results import evaluation, report
+from gxsearch.results import evaluation, report, tables
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.results.verdict import verdict
 
@@ -24,12 +24,14 @@ def scored(own) -> RunDir:
 
 
 def test_every_measure_on_test_rows_has_a_meaning_of_one_line(scored):
-    told = report._tests(scored)
+    told = tables.tests(scored)
 
-    assert {name for name, _, _ in told["rows"]} == {f"test/{name}" for name in MANY}
-    assert all(meaning and len(meaning) < 110 for _, _, meaning in told["rows"])
-    assert told["names"] == ["best trial", "pca-8"]
-    assert all(len(values) == 2 for _, values, _ in told["rows"])
+    parts = [part for part in (told["first"], told["more"]) if part["rows"]]
+    rows = [row for part in parts for row in part["rows"]]
+    assert {name for name, _, _ in rows} == {f"test/{name}" for name in MANY}
+    assert all(meaning and len(meaning) < 110 for _, _, meaning in rows)
+    assert told["head"] == ["measure", "best trial", "pca-8"]
+    assert all(len(values) == len(part["names"]) for part in parts for _, values, _ in part["rows"])
 
 
 def test_the_end_of_a_search_shows_what_fits_and_what_baselines_have_too(scored):
