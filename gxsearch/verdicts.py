@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from gxsearch.results.compare_dir import CompareDir
 
 WIDTH = 100
+COLUMNS = 6
+"""Columns of the leaderboard for which a terminal has room."""
 
 
 @click.command()
@@ -75,13 +77,13 @@ def compared(place: CompareDir) -> str:
 
     told = read(place)
     columns, rows = words.columns(told), words.rows(told)
-    kept = [i for i, name in enumerate(columns) if name not in ("map: CKA", "own objective")]
+    kept = range(COLUMNS)
     table = aligned([[line[i] for i in kept] for line in [columns, *rows]])
     shown = place.path.relative_to(Path.cwd()) if place.path.is_relative_to(Path.cwd()) else place.path
     files = [place.leaderboard, place.best, place.report]
     lines = [textwrap.fill(line, WIDTH) for line in [*told["sentences"], *words.budgets(told)]]
     where = [f"      {shown / path.relative_to(place.path)}" for path in files]
-    return "\n".join([*lines, "", table, "", f"take  {told['judgment']['choice']}", *where])
+    return "\n".join([*lines, "", table, "", *where])
 
 
 def is_comparison(path: str) -> bool:

@@ -30,6 +30,7 @@ def write(place: CompareDir, told: dict[str, Any], *, static: bool = False) -> P
     values = {
         "facts": facts,
         "told": told,
+        "words": words.verdict(told),
         "budgets": words.budgets(told),
         "columns": words.columns(told),
         "rows": words.rows(told),

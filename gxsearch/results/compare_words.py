@@ -15,14 +15,20 @@ SHOWN = 4
 
 def sentences(told: dict[str, Any]) -> list[str]:
     """Return the verdict, a sentence an item, from what comparison.json holds."""
+    parts = verdict(told)
+    return [parts["lead"], parts["judged"], *told["judgment"]["sentences"], *parts["rest"]]
+
+
+def verdict(told: dict[str, Any]) -> dict[str, Any]:
+    """Return what is said around the judgment: lead, judged (on what) and rest, a list."""
     judgment, by = told["judgment"], told["by"]
     first = {row["name"]: row for row in told["rows"]}[judgment["leader"]]
     n = max(len(row["val"][by]) for row in told["rows"])
     part = "test" if first["test"] else "val"
     lead = f"{judgment['leader']} leads by {by} of validation rows: {spread(first['val'][by])}"
     judged = f"Judged on {told['held_out'][part]:,} {_rows(part)} and {n} trainings of each architecture"
-    lines = [f"{lead}.", f"{judged}:", *judgment["sentences"]]
-    return [*lines, *_told_labels(told), *_gap(first, by), *_below_baseline(told)]
+    rest = [*_told_labels(told), *_gap(first, by), *_below_baseline(told), *_take(told)]
+    return {"lead": f"{lead}.", "judged": f"{judged}:", "rest": rest}
 
 
 def budgets(told: dict[str, Any]) -> list[str]:
@@ -110,6 +116,12 @@ def _against(pair: dict[str, Any] | None, kind: str) -> str:
     chance = "" if pair["p"] is None else (", p < 0.001" if pair["p"] < 0.001 else f", p = {pair['p']:.2g}")
     word = {"better": "worse", "worse": "better", "tie": "cannot be told apart"}[pair["called"]]
     return f"{word}{chance}"
+
+
+def _take(told: dict[str, Any]) -> list[str]:
+    choice, best = told["judgment"]["choice"], told["exported"]
+    beside = "" if best == choice else f"; results/best holds {best}, the best of the architectures"
+    return [f"Take {choice}{beside}."]
 
 
 def _told_labels(told: dict[str, Any]) -> list[str]:

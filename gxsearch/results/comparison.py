@@ -98,7 +98,8 @@ def write(place: CompareDir, tables: dict[str, Table]) -> dict[str, Any]:
     judgment = _judged(ranked, by)
     told = _told(place, ranked, judgment, by, ruler)
     write_atomic(place.verdict, json.dumps(told, indent=1).encode())
-    _export(place, judgment)
+    first = RunDir(sorted(place.run(told["exported"]).confirming.glob("[0-9][0-9]"))[0])
+    export.export(first, leaderboard.best(first).number, place.best)
     compare_report.write(place, told)
     return told
 
@@ -166,8 +167,8 @@ def _classics(table: Table, ruler: Yardstick, ks: Sequence[int], n: int) -> list
             if i == 0 or name == "pca":
                 training = of_vectors(z_nk, ruler, Training(0, 0, 0.0, 0.0, (k + 1) * g))
                 kind = "control" if name in CONTROLS else "classic"
-                head, comma, rest = name.partition(",")
-                found.append(Contender(f"{head}-{k}{comma}{rest}", kind, k, [training] * n))
+                head, _, how = name.partition(", ")
+                found.append(Contender(f"{how} {head}-{k}".strip(), kind, k, [training] * n))
     return found
 
 
@@ -203,6 +204,7 @@ def _told(
         "held_out": {part: len(ruler.rows(part)) for part in ("train", "val", "test")},
         "rows": rows,
         "judgment": judgment.to_json(),
+        "exported": _to_export(place, judgment),
     }
     return {**told, "sentences": sentences(told)}
 
@@ -219,12 +221,10 @@ def _row(rank: int, one: Contender) -> dict[str, Any]:
     return {**head, **values, "stability": steady, "seconds": seconds, "facts": one.facts}
 
 
-def _export(place: CompareDir, judgment: Judgment) -> None:
-    """Export the model to take; where that is a classic, the best of the models."""
-    names = [judgment.choice, judgment.leader, *(a.name for a in judgment.others)]
-    name = next(name for name in names if place.run(name).run.is_file())
-    first = RunDir(sorted(place.run(name).confirming.glob("[0-9][0-9]"))[0])
-    export.export(first, leaderboard.best(first).number, place.best)
+def _to_export(place: CompareDir, judgment: Judgment) -> str:
+    """Return the architecture to take; where that is a classic, the best of them."""
+    names = [judgment.choice, judgment.leader, *(against.name for against in judgment.others)]
+    return next(name for name in names if place.run(name).run.is_file())
 
 
 def _distinct(found: Sequence[TrialRecord]) -> list[TrialRecord]:
