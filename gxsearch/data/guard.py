@@ -17,7 +17,12 @@ DEEPEST = 32
 MOST = 20_000
 """Objects in a file."""
 SMALL = 2**20
-"""Bytes of an array up to which all of it is read by way of trial; of larger ones some of the first and last rows."""
+"""Bytes of an array up to which all of it is read by way of trial.
+
+Of larger ones some of the first and last rows are, and the places of all chunks are looked up: to read the whole would
+take as long again as reading it (1.9 times in all with gzip, 1.5 without). What crashes the library is the index of the
+chunks; what is packed in them is checked by it, and where indices lead by `checks`, before they are followed.
+"""
 _ANEW = "write the file anew with anndata"
 
 
@@ -146,3 +151,11 @@ def _try(item: h5py.Group | h5py.Dataset) -> None:
     elif item.shape:
         rows = max(1, SMALL * item.shape[0] // item.nbytes // 2)
         item[:rows], item[-rows:]
+        if item.chunks is not None:
+            end = Path(item.file.filename).stat().st_size
+            item.id.chunk_iter(lambda chunk: _check_place(chunk, item.name, end))
+
+
+def _check_place(chunk: h5py.h5d.StoreInfo, name: str, end: int) -> None:
+    if chunk.byte_offset + chunk.size > end:
+        raise OSError(f"a chunk of {name} lies beyond the end of the file")

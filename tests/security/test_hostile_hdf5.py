@@ -371,3 +371,19 @@ def test_a_look_leaves_no_process_and_no_open_file(tmp_path, monkeypatch):
         with pytest.raises(ChildProcessError):  # it was waited for
             os.waitpid(pid, os.WNOHANG)
     assert not before or len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_chunk_in_the_middle_of_a_large_array_that_lies_beyond_the_file_is_found(tmp_path):
+    path = tmp_path / "cells.h5ad"
+    with h5py.File(path, "w") as file:
+        large = file.create_dataset("X", (600, 2000), "f4", chunks=(10, 2000), compression="gzip")
+        large[:] = np.random.default_rng(0).normal(size=large.shape)
+        chunk = large.id.get_chunk_info(30)
+    guard_hdf5(path, "cells.h5ad")  # it is sound
+    data = path.read_bytes()
+    told = chunk.byte_offset.to_bytes(8, "little")
+    assert data.count(told) == 1
+    path.write_bytes(data.replace(told, (len(data) - 100).to_bytes(8, "little")))
+
+    with pytest.raises(OSError, match="a chunk of /X lies beyond the end of the file"):
+        guard_hdf5(path, "cells.h5ad")
