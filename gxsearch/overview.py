@@ -51,6 +51,10 @@ def checked(spec: Spec, found: dict[str, Any]) -> str:
         f"space     {searched} searched, {fixed} fixed        sampler {spec.search.sampler}, stop {spec.stop.kind}"
     )
     lines += [f"            {p.name:<24} {p.describe()}" for p in spec.space.parameters]
+    if spec.also:
+        aims = ", ".join(f"{one.metric} ({one.mode})" for one in spec.objectives)
+        rule = f"within {spec.choose.within:g}" if spec.choose.rule == "within" else spec.choose.rule
+        lines.append(f"aims      {aims}   choose {rule}")
     budget = f"{spec.budget.trials or '-'} trials x <= {spec.budget.epochs} epochs"
     lines.append(f"budget    {budget}" + (f", {duration(spec.budget.time_s)}" if spec.budget.time_s else ""))
     lines.append(f"corners   {found['corners']} built")

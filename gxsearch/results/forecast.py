@@ -14,7 +14,7 @@ from gxsearch.results.page import number
 LEAST = 8
 """Trials below which nothing is forecast."""
 RESAMPLES = 500
-LEARNERS = ("tpe", "gp", "cmaes")
+LEARNERS = ("tpe", "gp", "cmaes", "nsga2")
 """Samplers whose draws depend on the results so far."""
 
 

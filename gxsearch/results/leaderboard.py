@@ -7,9 +7,11 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from gxsearch.errors import RunError, RunFailed
+from gxsearch.results import pareto
 from gxsearch.results.ledger import TrialRecord, trials
 from gxsearch.results.run_dir import RunDir, write_atomic
 
@@ -30,6 +32,11 @@ class Objective:
         told = run.facts()["spec"]["objective"]
         return cls(told["metric"], told["mode"])
 
+    @classmethod
+    def all(cls, run: RunDir) -> list[Objective]:
+        """Read all objectives of a run, the first one first."""
+        return [cls.of(run), *(cls(told["metric"], told["mode"]) for told in run.facts()["spec"].get("also", []))]
+
     def key(self, value: float) -> float:
         """Return a number that is the less the better the value is."""
         return value if self.mode == "min" else -value
@@ -40,7 +47,8 @@ def table(run: RunDir) -> pd.DataFrame:
 
     Columns: rank (blank for what is no trial or may not win), trial (number, or a baseline's name), state, the
     objective, the other ``val/`` measures at the best epoch, best_epoch, epochs, seconds, and the searched
-    settings by their dotted names. Baselines that lack the objective follow the ranked rows.
+    settings by their dotted names. Baselines that lack the objective follow the ranked rows. Of several objectives
+    trials are ranked by the first; the others follow it, then front (yes or no, blank for what may not win).
 
     Raises:
         RunError: when the ledger or the baselines cannot be read.
@@ -49,10 +57,16 @@ def table(run: RunDir) -> pd.DataFrame:
     winners = _ordered(found, objective)
     ranks = {trial.number: rank for rank, trial in enumerate(winners, 1)}
     rows = [_trial_row(trial, objective, ranks.get(trial.number)) for trial in winners]
+    also = Objective.all(run)[1:]
+    if also:
+        able, key_nm = standings(winners, [objective, *also])
+        told = {str(trial.number): is_on for trial, is_on in zip(able, pareto.front(key_nm), strict=True)}
+        rows = [row | {"front": "yes" if told.get(row["trial"]) else "no"} for row in rows]
     rows += [_baseline_row(control, objective) for control in controls]
     rows.sort(key=lambda row: _place(row[objective.metric], objective))  # stable: a trial goes before its equal
     rows += [_trial_row(trial, objective, None) for trial in found if trial.number not in ranks]
-    frame = pd.DataFrame(rows, columns=_columns(found, controls, objective))
+    head = [objective.metric, *(one.metric for one in also), *(["front"] if also else [])]
+    frame = pd.DataFrame(rows, columns=_columns(found, controls, head))
     whole = {name for trial in found for name, value in trial.params.items() if type(value) is int}
     whole -= {name for trial in found for name, value in trial.params.items() if type(value) is not int}
     return frame.astype(dict.fromkeys(["rank", "best_epoch", "epochs", *sorted(whole)], "Int64"))
@@ -70,17 +84,35 @@ def write(run: RunDir) -> pd.DataFrame:
 
 
 def best(run: RunDir) -> TrialRecord:
-    """Return the trial that won.
+    """Return the trial that won: `chosen`.
 
     Raises:
         RunFailed: when no trial has a finite value of the objective.
     """
-    found = trials(run.ledger)
-    ranked = _ordered(found, Objective.of(run))
-    if not ranked:
-        what = f"none of {len(found)} trials has a finite value of the objective"
+    found = chosen(run)
+    if found is None:
+        what = f"none of {len(trials(run.ledger))} trials has a finite value of the objective"
         raise RunFailed.one("E710", str(run.path), what, f"read {run.path.name}/trials/*/error.txt")
-    return ranked[0]
+    return found
+
+
+def chosen(run: RunDir) -> TrialRecord | None:
+    """Return the trial that stands for a run: the best or, of several objectives, the one of the front that `choose`
+    tells; None where no trial may win."""
+    winners, objectives = ranked(run), Objective.all(run)
+    if len(objectives) == 1 or not winners:
+        return next(iter(winners), None)
+    able, key_nm = standings(winners, objectives)
+    told = run.facts()["spec"]["choose"]
+    return able[pareto.chosen(key_nm, told["rule"], told["within"])] if able else None
+
+
+def standings(some: list[TrialRecord], objectives: list[Objective]) -> tuple[list[TrialRecord], np.ndarray]:
+    """Return the trials that have all objectives at their best epoch, and the keys (n, m) there: less is better."""
+    measured = [(trial, {**at_best(trial), objectives[0].metric: trial.best}) for trial in some]
+    rows = [(trial, [one.key(told.get(one.metric, math.nan)) for one in objectives]) for trial, told in measured]
+    able = [(trial, row) for trial, row in rows if np.isfinite(row).all()]
+    return [trial for trial, _ in able], np.array([row for _, row in able]).reshape(len(able), len(objectives))
 
 
 def find(run: RunDir, number: int) -> TrialRecord:
@@ -153,11 +185,11 @@ def _baseline_row(control: dict[str, Any], objective: Objective) -> dict[str, An
     return head | measures
 
 
-def _columns(found: list[TrialRecord], controls: list[dict[str, Any]], objective: Objective) -> list[str]:
-    """Return the columns; measures and settings in the order in which they first appear."""
+def _columns(found: list[TrialRecord], controls: list[dict[str, Any]], aims: list[str]) -> list[str]:
+    """Return the columns, `aims` first; measures and settings in the order in which they first appear."""
     measures = [name for source in (*map(at_best, found), *controls) for name in source if name.startswith("val/")]
     params = [name for trial in found for name in trial.params]
-    head = ["rank", "trial", "state", objective.metric]
+    head = ["rank", "trial", "state", *aims]
     return list(dict.fromkeys([*head, *measures, "best_epoch", "epochs", "seconds", *params]))
 
 

@@ -34,7 +34,7 @@ WEIGHTS = "model.safetensors"
 GENES = "genes.txt"
 VIEW = "view.json"
 METRICS = "metrics.json"
-JOB = ("model", "params", "train", "view", "epochs", "seed", "metric", "mode")
+JOB = ("model", "params", "train", "view", "epochs", "seed", "metric", "mode", "also")
 """What config.json calls the fields of a `Job`, in their order."""
 
 
@@ -137,9 +137,7 @@ def load(path: str | Path) -> Package:
     files = verified(folder)
     try:
         config, view = json.loads(files[CONFIG]), json.loads(files[VIEW])
-        job = Job(
-            config["model"], *(config[k] for k in ("params", "train", "view", "epochs", "seed", "metric", "mode"))
-        )
+        job = Job(*(config[key] for key in JOB[:-1]), also=config.get("also", []))
         record = {
             "job": dataclasses.asdict(job),
             "dims": config["dims"],

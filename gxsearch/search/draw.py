@@ -37,6 +37,7 @@ def job_of(spec: Spec, params: dict[str, Any], seed: int) -> Job:
         seed=seed,
         metric=spec.objective.metric,
         mode=spec.objective.mode,
+        also=[one.metric for one in spec.also],
     )
 
 

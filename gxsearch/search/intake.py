@@ -54,7 +54,7 @@ def dims(spec: Spec, table: Table) -> Dims:
         SpecError: E331, when some settings of the space cannot work on such data.
     """
     kind = registry.get(spec.model)
-    Probe.of(spec.objective.metric, table)
+    Probe.of([one.metric for one in spec.objectives], table)
     found = kind.View.fit(table, read_config(kind.View.Config, spec.data.view, spec.path, "data.view")).dims
     configs = (kind.Config(**spec.space.configs(params)["model"]) for params in spec.space.corners())
     said = dict.fromkeys(kind.objection(config, found) for config in configs)

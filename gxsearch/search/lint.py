@@ -74,5 +74,5 @@ def _search(space: Space, search: SearchConfig, budget: Budget) -> Iterator[str]
         return
     if budget.trials < 3 * searched:
         yield f"budget.trials: {budget.trials} trials are few for {searched} searched settings; 3 to 10 each are usual"
-    if search.sampler in ("tpe", "gp", "cmaes") and search.startup >= budget.trials:
+    if search.sampler in ("tpe", "gp", "cmaes", "nsga2") and search.startup >= budget.trials:
         yield f"search.startup: all {budget.trials} trials are drawn at random before {search.sampler} begins"

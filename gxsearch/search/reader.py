@@ -6,22 +6,22 @@ import dataclasses
 import math
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pydantic
 
 from gxsearch.config import Config
 from gxsearch.errors import Fault, SpecError, did_you_mean
 from gxsearch.search import knobs, lint
+from gxsearch.search.aims import AimReader
 from gxsearch.search.domain import Float
 from gxsearch.search.grammar import SpaceReader
 from gxsearch.search.knobs import section_faults
 from gxsearch.search.override import SECTIONS
-from gxsearch.search.sections import STOPS, Budget, Confirm, Objective, Resources, SearchConfig, Stop, seconds
+from gxsearch.search.sections import STOPS, Budget, Confirm, Resources, SearchConfig, Stop, seconds
 from gxsearch.search.space import Space
 from gxsearch.search.start import read_start
 from gxsearch.search.yaml_file import Document, Where
-from gxsearch.training.objectives import lacking, measures
 
 if TYPE_CHECKING:
     from gxsearch.data.table import DataConfig
@@ -48,14 +48,17 @@ class SpecReader:
         if model is not None and data is not None:
             self._section(model.View.Config, ("data", "view"))
             data = self._oriented(data, model)
-        objective = self._objective(model)
+        aims = AimReader(self.doc, model, self._section, self._fault)
+        objectives, choose = aims.objectives(), aims.choose()
         budget, resources = self.budget(), self.resources()
         stop, search = self._stop(budget), self._section(SearchConfig, ("search",))
         space, notes = self._space(model)
         if space is not None and search is not None:
+            aims.check_sampler(search.sampler)
             search = self._search(search, space, kinds_of(model))
         parts = {key: self.doc.get((key,)) for key in ("name", "model")} | {"first": self._first(data)}
-        parts |= {"data": data, "objective": objective, "space": space, "search": search}
+        parts |= {"objective": next(iter(objectives), None), "also": objectives[1:], "choose": choose}
+        parts |= {"data": data, "space": space, "search": search}
         parts |= {"stop": stop, "budget": budget, "resources": resources}
         parts |= {"confirm": self._section(Confirm, ("confirm",))}
         return parts | {"notes": notes + (lint.notes(space, search, budget) if not self.faults else [])}
@@ -116,42 +119,6 @@ class SpecReader:
         except SpecError as error:
             self.faults += error.faults
             return None
-
-    def _objective(self, model: type[GeneModel] | None) -> Objective | None:
-        given = self.doc.get(("objective",))
-        modes = measures(model) if model is not None else {}
-        if given is None and modes:
-            metric = next(iter(modes))
-            return Objective(metric=metric, mode=modes[metric])
-        if isinstance(given, list):
-            self._fault("E303", ("objective",), "a search has one objective", "write {metric: ..., mode: ...}")
-            return None
-        values = {**given} if isinstance(given, dict) else given
-        if isinstance(values, dict):
-            values.setdefault("mode", modes.get(str(values.get("metric")), "min"))
-        found = self._section(Objective, ("objective",), values)
-        if found is None or model is None:
-            return None
-        if found.metric not in modes:
-            near = f"did you mean 'val/{found.metric}'?" if f"val/{found.metric}" in modes else ""
-            what = f"unknown measure '{found.metric}' of {self.doc.get(('model',))}"
-            self._fault("E311", ("objective", "metric"), what, near or did_you_mean(found.metric, modes))
-        elif found.mode != modes[found.metric]:
-            what = f"mode {found.mode} contradicts {found.metric}, for which {modes[found.metric]} is better"
-            self._fault("E311", ("objective", "mode"), what, f"write mode: {modes[found.metric]}, or leave it out")
-        elif found.metric.removeprefix("val/") in model.class_metrics and not self._tells(model):
-            several = get_origin(model.View.Config.model_fields[model.told_by].annotation) is list
-            example = "[COLUMN]" if several else "COLUMN"
-            what = f"{found.metric} needs {model.told_by} to be told"
-            self._fault("E311", ("objective", "metric"), what, f"set data.view.{model.told_by}: {example}")
-        for setting in lacking(found.metric, [name for name in ("label", "batch") if self.doc.get(("data", name))]):
-            noun, value = {"label": ("labels", "COLUMN"), "batch": ("batches", "[COLUMN]")}[setting]
-            what, fix = f"{found.metric} needs {noun}", f"set data.{setting}: {value}"
-            self._fault("E311", ("objective", "metric"), what, fix)
-        return found
-
-    def _tells(self, model: type[GeneModel]) -> bool:
-        return self.doc.get(("data", "view", model.told_by)) not in (None, [])
 
     def budget(self) -> Budget | None:
         """Read what the search may use."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -42,6 +43,12 @@ class Standing:
     def best_epoch(self) -> int:
         """The best judged epoch; 0 before the first."""
         return int(self.history[-1]["best_epoch"]) if self.history else 0
+
+    def values(self, also: Iterable[str]) -> list[float] | None:
+        """Return the objective, and others, at the best judged epoch; None where one of them has no finite value."""
+        told = next((m for m in self.history if int(m["epoch"]) == self.best_epoch), {})
+        found = [self.best, *(told.get(metric) for metric in also)]
+        return None if any(value is None or not math.isfinite(value) for value in found) else found
 
 
 class Referee:
@@ -163,7 +170,7 @@ class Referee:
         reason = self._why_complete(trial) if step.state == "complete" else step.reason
         trial.state, trial.reason = (known["state"], known["reason"]) if known else (step.state, reason)
         self.judge.remove(trial.number, trial.history[-1] if trial.history else None)
-        self.study.tell(trial.number, trial.state, trial.best, trial.reason)
+        self.study.tell(trial.number, trial.state, trial.values(one.metric for one in self.spec.also), trial.reason)
         if known is None:
             self._write_end(trial)
         self._tell("ended", trial)

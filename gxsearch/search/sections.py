@@ -17,10 +17,26 @@ class Objective(Config):
     mode: Literal["min", "max"] = knob(doc="whether less or more is better; told by the measure")
 
 
+class Choose(Config):
+    """Which trial of the front of several objectives stands for the search: it is exported, tested and told of."""
+
+    rule: Literal["first", "knee", "within"] = knob(
+        "first", doc="first: best by the first objective; knee: farthest from the line between the ends of the front"
+    )
+    within: float = knob(
+        0.0,
+        doc="best by the second objective among those whose first is this near the best, as a share of the front",
+        low=0.0,
+        high=1.0,
+    )
+
+
 class SearchConfig(Config):
     """How draws are proposed."""
 
-    sampler: Literal["tpe", "random", "grid", "gp", "cmaes", "qmc"] = knob("tpe", doc="what proposes the next draw")
+    sampler: Literal["tpe", "random", "grid", "gp", "cmaes", "qmc", "nsga2"] = knob(
+        "tpe", doc="what proposes the next draw; nsga2 where there are several objectives"
+    )
     startup: int = knob(10, doc="random draws before the sampler learns from them", low=0)
     seed: int = knob(0, doc="seed of all draws and trainings", low=0, high=2**32 - 1)
     start: list[dict[str, Any]] = knob([], doc="draws tried first; what they leave out is drawn")

@@ -15,7 +15,7 @@ from gxsearch.errors import Fault, SpecError
 from gxsearch.search import knobs
 from gxsearch.search.override import assemble
 from gxsearch.search.reader import FORMAT, SpecReader, kinds_of
-from gxsearch.search.sections import Budget, Confirm, Objective, Resources, SearchConfig, Stop
+from gxsearch.search.sections import Budget, Choose, Confirm, Objective, Resources, SearchConfig, Stop
 from gxsearch.search.space import Space
 from gxsearch.search.yaml_file import read_bytes
 
@@ -32,6 +32,8 @@ class Spec:
     Attributes:
         path: the file it came from, as typed; text: its bytes, without what `sets` changed.
         stop, budget, resources: with every default filled in.
+        objective: what trials are ranked and stopped by, and what tells their best epoch.
+        also: further objectives, at that epoch; `choose` says which trial of the front then stands for the search.
         first: the file, relative to `path`, of a search whose vectors this one reads.
         notes: what `lint` has to say; warnings, not faults.
     """
@@ -50,11 +52,18 @@ class Spec:
     confirm: Confirm
     notes: list[str] = field(default_factory=list)
     first: str | None = None
+    also: list[Objective] = field(default_factory=list)
+    choose: Choose = field(default_factory=Choose)
+
+    @property
+    def objectives(self) -> list[Objective]:
+        """All objectives, the first one first."""
+        return [self.objective, *self.also]
 
     @property
     def sha256(self) -> str:
-        """Fingerprint of what decides the trials: all but name, budget, resources, confirm (and path, text, notes)."""
-        left_out = ("path", "text", "name", "budget", "resources", "confirm", "notes")
+        """Fingerprint of what decides the trials: all but what may change (path, text and notes too)."""
+        left_out = ("path", "text", "name", "choose", "budget", "resources", "confirm", "notes")
         kept = {key: value for key, value in self.to_json().items() if key not in left_out}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
@@ -63,6 +72,8 @@ class Spec:
         plain = {"path": self.path, "text": self.text.decode(), "name": self.name, "model": self.model}
         sections = {key: getattr(self, key).model_dump(mode="json") for key in _typed()}
         plain |= {} if self.first is None else {"first": self.first}
+        if self.also:
+            plain |= {"also": [one.model_dump(mode="json") for one in self.also], "choose": self.choose.model_dump()}
         return {"gxsearch": FORMAT, **plain, **sections, "space": self.space.to_json(), "notes": list(self.notes)}
 
     @classmethod
@@ -72,7 +83,9 @@ class Spec:
         plain = {key: data[key] for key in ("path", "name", "model")}
         text, notes = data["text"].encode(), list(data["notes"])
         space, first = Space.from_json(data["space"]), data.get("first")
-        return cls(**plain, **sections, text=text, space=space, notes=notes, first=first)
+        also = [Objective.model_validate(one) for one in data.get("also", [])]
+        aims = {"also": also, "choose": Choose.model_validate(data.get("choose", {}))}
+        return cls(**plain, **sections, **aims, text=text, space=space, notes=notes, first=first)
 
     def check_corners(self) -> int:
         """Build the settings at every corner of the space; return how many there are.

@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import (
+    BaseSampler,
+    CmaEsSampler,
+    GPSampler,
+    NSGAIISampler,
+    QMCSampler,
+    RandomSampler,
+    TPESampler,
+)
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
@@ -22,7 +32,7 @@ from gxsearch.search.spec import Spec
 from gxsearch.training.loop import derive
 
 _STATES = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "interrupted": TrialState.PRUNED}
-_LEARNS_FROM_COMPLETE_ONLY = ("gp", "cmaes")
+_LEARNS_FROM_COMPLETE_ONLY = ("gp", "cmaes", "nsga2")
 
 
 class Study:
@@ -33,9 +43,12 @@ class Study:
         self._spec = spec
         self._start = spec.space.grid() if spec.search.sampler == "grid" else list(spec.search.start)
         self._live: dict[int, optuna.Trial] = {}
-        direction = "minimize" if spec.objective.mode == "min" else "maximize"
+        directions = ["minimize" if one.mode == "min" else "maximize" for one in spec.objectives]
         storage = JournalStorage(JournalFileBackend(str(journal)))
-        self._study = optuna.create_study(storage=storage, study_name=spec.name, direction=direction)
+        self._study = optuna.create_study(storage=storage, study_name=spec.name, directions=directions)
+        if spec.also:
+            with _experimental():
+                self._study.set_metric_names([one.metric for one in spec.objectives])
 
     @property
     def size(self) -> int | None:
@@ -45,8 +58,7 @@ class Study:
     def ask(self, number: int, known: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the settings of trial `number`, by name; `known` ones, from a ledger, are taken as they are."""
         fixed = known if known is not None else self._begun(number)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        with _experimental():
             self._study.sampler = _sampler(self._spec, number)
             if fixed is not None:
                 self._study.enqueue_trial({k: _stored(self._spec.space.domains[k], v) for k, v in fixed.items()})
@@ -62,20 +74,29 @@ class Study:
         return self._start[place] if place < len(self._start) else None
 
     def report(self, number: int, value: float, epoch: int) -> None:
-        """Tell the objective of an epoch."""
-        self._live[number].report(value, epoch)
+        """Tell the objective of an epoch; Optuna takes none where there are several objectives."""
+        if not self._spec.also:
+            self._live[number].report(value, epoch)
 
-    def tell(self, number: int, state: str, best: float | None, reason: str) -> None:
-        """Tell how a trial ended: at its best value, or as a failure."""
+    def tell(self, number: int, state: str, values: Sequence[float] | None, reason: str) -> None:
+        """Tell how a trial ended: at the objectives' values at its best epoch, or as a failure."""
         trial = self._live.pop(number)
         trial.set_user_attr("ended", f"{state}: {reason}" if reason else state)
         told = _STATES.get(state, TrialState.FAIL)
-        if best is None or told is TrialState.FAIL:
+        if values is None or told is TrialState.FAIL:
             self._study.tell(trial, state=TrialState.FAIL)
         elif told is TrialState.COMPLETE or self._spec.search.sampler in _LEARNS_FROM_COMPLETE_ONLY:
-            self._study.tell(trial, best)
+            self._study.tell(trial, values)
         else:
             self._study.tell(trial, state=TrialState.PRUNED)
+
+
+@contextmanager
+def _experimental() -> Iterator[None]:
+    """Say nothing of what Optuna calls experimental."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
 
 
 def _sampler(spec: Spec, number: int) -> BaseSampler:
@@ -84,6 +105,8 @@ def _sampler(spec: Spec, number: int) -> BaseSampler:
         return TPESampler(n_startup_trials=startup, seed=seed)
     if spec.search.sampler == "gp":
         return GPSampler(n_startup_trials=startup, seed=seed)
+    if spec.search.sampler == "nsga2":  # a first generation of random draws, and all others of its size
+        return NSGAIISampler(population_size=max(2, startup), seed=seed)
     if spec.search.sampler == "cmaes":
         return CmaEsSampler(n_startup_trials=startup, seed=seed, warn_independent_sampling=False)
     if spec.search.sampler == "qmc":  # one scrambled sequence for the whole search, so one seed

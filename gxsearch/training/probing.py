@@ -14,7 +14,7 @@ from gxsearch.models.base import GeneModel
 from gxsearch.training.embedding import embed_table
 from gxsearch.training.imputation import imputation
 from gxsearch.training.log_scale import LogScale
-from gxsearch.training.objectives import PROBES
+from gxsearch.training.objectives import PROBES, is_probe
 from gxsearch.training.probes import Yardstick
 
 OF_VALUES = "imputation_r2"
@@ -42,9 +42,10 @@ class Probe:
         self._table = table.take(self._rows)
 
     @classmethod
-    def of(cls, metric: str, table: Table) -> Probe | None:
-        """Return the probe that an objective names; None where it names a measure of the model's own."""
-        return cls(table, [metric]) if metric.removeprefix("val/") in PROBES else None
+    def of(cls, metrics: Sequence[str], table: Table) -> Probe | None:
+        """Return the probe that objectives name; None where all of them name measures of the model's own."""
+        named = [metric for metric in metrics if is_probe(metric)]
+        return cls(table, named) if named else None
 
     def __call__(self, model: GeneModel, view: View, device: torch.device) -> dict[str, float]:
         """Return the measures by their names.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +30,10 @@ SAVE_EVERY_S = 10.0
 
 @dataclass(frozen=True)
 class Job:
-    """All that decides what a training gives, as JSON values; the table it reads apart."""
+    """All that decides what a training gives, as JSON values; the table it reads apart.
+
+    `metric` tells the best epoch; `also` names further objectives, which every epoch tells too.
+    """
 
     model: str
     model_config: dict[str, Any]
@@ -40,6 +43,7 @@ class Job:
     seed: int
     metric: str
     mode: Literal["min", "max"]
+    also: list[str] = field(default_factory=list)
 
 
 class Bench:
@@ -100,7 +104,7 @@ def session(
     resume = checkpoint.newest(folder) if folder is not None else None
     model, config = build(job, view, bench.table, started=resume is not None)
     warmup = model.rhythm(model.config).warmup_epochs(job.epochs)
-    probe = Probe.of(job.metric, bench.table)
+    probe = Probe.of([job.metric, *job.also], bench.table)
     course, saved_at = Course(config, job.mode, job.epochs, warmup), time.monotonic()
     if resume is not None:
         course.resume(resume.record)
@@ -111,7 +115,8 @@ def session(
     settings = {"length": job.epochs, "seed": job.seed, "resume": resume, "factor": lambda: course.factor}
     for metrics, state in epochs(runtime, model, examples, config, **settings):
         metrics |= _probed(probe, runtime, model, view) if probe is not None else {}
-        _check_told(job.metric, metrics)
+        for metric in (job.metric, *job.also):
+            _check_told(metric, metrics)
         epoch, better = metrics["epoch"], course.see(metrics["epoch"], metrics[job.metric])
         last = course.ending is not None
         due = better or last or time.monotonic() - saved_at > SAVE_EVERY_S
