@@ -19,15 +19,17 @@ def soak(name: str, *argv: str) -> str:
 
 
 @pytest.mark.fault("F20")
-def test_of_two_who_start_at_once_one_wins_and_the_other_is_told():
-    assert "20 of 20 had one winner" in soak("race.py", "--n", "20")
+@pytest.mark.parametrize("n", [8, pytest.param(20, marks=pytest.mark.slow)])
+def test_of_two_who_start_at_once_one_wins_and_the_other_is_told(n):
+    assert f"{n} of {n} had one winner" in soak("race.py", "--n", str(n))
 
 
 @pytest.mark.fault("F33")
-def test_an_export_that_is_killed_or_has_no_room_is_whole_or_absent():
-    line = soak("kill_export.py", "--n", "50")
+@pytest.mark.parametrize("n", [16, pytest.param(50, marks=pytest.mark.slow)])
+def test_an_export_that_is_killed_or_has_no_room_is_whole_or_absent(n):
+    line = soak("kill_export.py", "--n", str(n))
 
-    assert "50 of 50" in line and "'all'" in line and "'nothing'" in line
+    assert f"{n} of {n}" in line and "'all'" in line and "'nothing'" in line
 
 
 @pytest.mark.fault("F10")

@@ -54,7 +54,7 @@ def ends_the_same(start, run: RunDir, whole: list[tuple]) -> None:
 
 
 @pytest.mark.fault("F26", "F28")
-@pytest.mark.parametrize(("number", "code"), KINDS)
+@pytest.mark.parametrize(("number", "code"), [KINDS[0], *(pytest.param(*kind, marks=slow) for kind in KINDS[1:])])
 def test_a_training_that_a_signal_stops_says_how_to_go_on(folder, start, run, number, code):
     command = start("train", "slow.yaml", "--name", "run", "-q", "-s", "budget.epochs=4000")
     wait_for(lambda: epochs(run) >= 2, why=lambda: command.err)
