@@ -33,6 +33,8 @@ from gxsearch.training.loop import derive
 
 _STATES = {"complete": TrialState.COMPLETE, "stopped": TrialState.PRUNED, "interrupted": TrialState.PRUNED}
 _LEARNS_FROM_COMPLETE_ONLY = ("gp", "cmaes", "nsga2")
+_COUNTS = ("qmc", "cmaes", "nsga2")
+"""Samplers that write into the study, when they draw, how far they have come."""
 
 
 class Study:
@@ -64,6 +66,8 @@ class Study:
                 self._study.enqueue_trial({k: _stored(self._spec.space.domains[k], v) for k, v in fixed.items()})
             trial = self._study.ask()
             assert trial.number == number, f"the study is at trial {trial.number}, the search at {number}"
+            if self._spec.search.sampler in _COUNTS:  # a draw that is known counts as when it was new
+                _ = trial.relative_params
             params = self._spec.space.draw(lambda name, domain: _suggest(trial, name, domain))
         self._live[number] = trial
         return params

@@ -140,6 +140,23 @@ def test_a_search_cut_anywhere_and_reopened_ends_like_one_that_was_not(toy_spec,
         assert told(run) == told(whole), f"cut after {cut} of {n_events} events"
 
 
+@pytest.mark.parametrize("sampler", ["cmaes", "qmc"])
+def test_a_sampler_that_counts_its_draws_goes_on_as_if_it_had_never_stopped(toy_spec, toy_table, tmp_path, sampler):
+    whole = run_here(toy_spec(f"search.sampler={sampler}", "budget.epochs=4"), toy_table, tmp_path / "whole")
+    lines = whole.ledger.read_bytes().split(b"\n")
+    run = RunDir(tmp_path / "cut")
+    run.path.mkdir()
+    for name in ("run.json", "spec.yaml"):
+        (run.path / name).write_bytes((whole.path / name).read_bytes())
+    run.ledger.write_bytes(b"\n".join(lines[: len(lines) * 2 // 3]) + b"\n")
+
+    opened = reopen(run, {})
+    search_here(opened.spec, run, opened.table, opened.referee, lambda: None)
+    opened.close("done")
+
+    assert told(run) == told(whole)
+
+
 def test_more_trials_can_be_asked_for_when_a_search_is_reopened(toy_spec, toy_table, tmp_path):
     run = run_here(toy_spec("budget.trials=4"), toy_table, tmp_path / "run")
     before = told(run)
