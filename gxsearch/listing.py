@@ -15,6 +15,7 @@ from gxsearch.errors import RunError, SpecError
 from gxsearch.overview import aligned, figure
 from gxsearch.results import ablations, evaluation, leaderboard, ledger
 from gxsearch.results.run_dir import RunDir, is_number
+from gxsearch.results.several import several
 from gxsearch.results.similar import Similar
 from gxsearch.search.sections import seconds
 
@@ -53,6 +54,7 @@ def ending(run: RunDir) -> str:
             f"best  trial {best.number:03d}, epoch {best.best_epoch}   {short(best.params)}",
             "",
             aligned(rows),
+            *_front(run),
             *([f"{hidden} more measures of test rows are in the report"] if hidden else []),
             "",
             *(f"      {shown / path.relative_to(run.path)}" for path in files),
@@ -60,6 +62,16 @@ def ending(run: RunDir) -> str:
             f"      tensorboard --logdir {shown}",
         ]
     )
+
+
+def _front(run: RunDir) -> list[str]:
+    """Return the front of several objectives as lines, and why one trial of it is the best; none of one objective."""
+    found = several(run)
+    if found is None:
+        return []
+    head, front = found.table()
+    rows = [[figure(cell) for cell in row] for row in front]
+    return ["", aligned([["front", *head[1:]], *rows]), found.why()]
 
 
 def _fitting(metric: str, measures: list[str], controls: list[dict[str, Any]]) -> list[str]:
@@ -134,22 +146,22 @@ def status(path: str, *, as_json: bool) -> str:
     states = Counter(trial.state for trial in found)
     last = next((e for e in reversed(told) if e["event"].startswith("run_")), {"event": "run_started"})
     state = last.get("state", "running, or killed")
-    ranked = leaderboard.ranked(run)
+    best = leaderboard.chosen(run)
     facts = {
         "run": str(run.path),
         "state": state,
         "trials": dict(states),
         "asked": _asked(run, told),
     }
-    if ranked:
-        facts["best"] = {"trial": ranked[0].number, "value": ranked[0].best, "epoch": ranked[0].best_epoch}
+    if best is not None:
+        facts["best"] = {"trial": best.number, "value": best.best, "epoch": best.best_epoch}
     if as_json:
         return json.dumps(facts, indent=1)
     counts = "   ".join(f"{n} {name}" for name, n in states.items()) or "no trials yet"
     lines = [f"{run.path.name}   {state}", f"{len(found)}/{facts['asked'] or '-'} trials   {counts}"]
-    if ranked:
+    if best is not None:
         metric = leaderboard.Objective.of(run).metric
-        lines.append(f"best {ranked[0].number:03d}   {metric} {ranked[0].best:.5g}   epoch {ranked[0].best_epoch}")
+        lines.append(f"best {best.number:03d}   {metric} {best.best:.5g}   epoch {best.best_epoch}")
     return "\n".join(lines + ([f"go on with: gxsearch resume {path}"] if state != "done" else []))
 
 

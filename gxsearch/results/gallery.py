@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from markupsafe import Markup
 
 from gxsearch.results import leaderboard, page, plots
 from gxsearch.results.leaderboard import Objective
 from gxsearch.results.run_dir import RunDir
+from gxsearch.results.several import Several
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -130,6 +132,37 @@ def terms(easel: Easel, run: RunDir) -> list[Picture]:
         )
         for name, part in frame.groupby("name", sort=False)
     ]
+
+
+def trades(easel: Easel, found: Several) -> list[Picture]:
+    """Return the trials by the first objective and each other one, and how the front grew."""
+    pictures = []
+    for plane in (found.plane(place) for place in range(1, len(found.objectives))):
+        pictures.append(
+            easel.picture(
+                lambda plane=plane: _scatter().trade(plane),
+                lambda static, plane=plane: static.trade(plane),
+                "Every trial at its best epoch by the first objective. On the good side of the dotted line there is "
+                "none; trials far worse than the front are drawn at the edge.",
+            )
+        )
+    share = pd.DataFrame({"series": "", "x": range(1, len(found.growth) + 1), "y": found.growth})
+    titles = ("trials", "share of the box")
+    pictures.append(
+        easel.picture(
+            lambda: drawing().lines(share, titles, height=400),
+            lambda static: static.lines(share, titles, width=6.0),
+            "Hypervolume: the share of the box between the best and the worst values seen that the front dominates, "
+            "after each trial.",
+        )
+    )
+    return pictures
+
+
+def _scatter() -> ModuleType:
+    from gxsearch.results import scatter
+
+    return scatter
 
 
 def drawing() -> ModuleType:

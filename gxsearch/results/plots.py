@@ -132,7 +132,7 @@ def terms_data(run: RunDir) -> pd.DataFrame:
     `name` is a term, or ``<term>_weight``; `series` is train or val, of a weight only train. Nothing without a best
     trial, or where its loss has one term that always weighs the same.
     """
-    best = next(iter(leaderboard.ranked(run)), None)
+    best = leaderboard.chosen(run)
     rows = [
         (name.partition("/")[2], name.partition("/")[0], int(epoch["epoch"]), value)
         for epoch in (best.history if best else ())

@@ -14,6 +14,7 @@ from gxsearch.results.insight import insight
 from gxsearch.results.latent import latent
 from gxsearch.results.phenotypes import phenotypes
 from gxsearch.results.run_dir import RunDir, write_atomic
+from gxsearch.results.several import several
 from gxsearch.results.verdict import verdict
 
 
@@ -51,13 +52,14 @@ def write(run: RunDir, *, static: bool = False) -> Path:
 def _told(run: RunDir, easel: Easel) -> dict[str, Any]:
     """Return the words and tables of a report, for both of its forms."""
     facts = run.facts()
-    best = next(iter(leaderboard.ranked(run)), None)
+    best, found = leaderboard.chosen(run), several(run)
     return {
         "facts": facts,
         "path": run.path.name,
         "command": tables.command(facts),
         "verdict": verdict(run),
         "confirmation": _confirmation(run),
+        "several": {"sentences": found.sentences(), "table": found.table()} if found else None,
         "board": tables.board(run, easel.importance),
         "tests": tables.tests(run),
         "best": best,
@@ -71,8 +73,9 @@ def _told(run: RunDir, easel: Easel) -> dict[str, Any]:
 
 def _shown(run: RunDir, easel: Easel) -> dict[str, Any]:
     """Return the pictures of a report, and what else only its page has."""
-    spec = run.facts()["spec"]
+    spec, found = run.facts()["spec"], several(run)
     return {
+        "trades": gallery.trades(easel, found) if found else [],
         "course": gallery.course(easel, run),
         "importance": gallery.settings(easel, run),
         "slices": gallery.slices(easel, run),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 import plotly.graph_objects as go
 
 from gxsearch.results import palette
 from gxsearch.results.drawing import blank
 from gxsearch.results.page import number, plain
+
+if TYPE_CHECKING:
+    from gxsearch.results.several import Plane
 
 HEIGHT = 400
 
@@ -53,6 +58,27 @@ def named(figure: go.Figure, points: pd.DataFrame) -> go.Figure:
         x=points["x"], y=points["y"], mode="text", text=[plain(name) for name in points["name"]],
         textposition="top center", textfont={"size": 11, "color": palette.INK}, hoverinfo="skip", cliponaxis=False,
     )  # fmt: skip
+
+
+def trade(plane: Plane) -> go.Figure:
+    """Draw trials by two objectives: the front with its border, and the chosen trial with a ring."""
+    figure = blank(plain(plane.names[0]), plain(plane.names[1]), height=HEIGHT)
+    line = {"color": palette.BLUE, "width": 1.2, "shape": "hv", "dash": "dot"}
+    figure.add_scatter(
+        x=plane.steps["x"], y=plane.steps["y"], mode="lines", line=line, hoverinfo="skip", showlegend=False
+    )
+    for kind, name, marker in (
+        ("other", "other trials", {"color": palette.FAINT, "size": 7}),
+        ("front", "on the front", {"color": palette.BLUE, "size": 9}),
+        ("chosen", "chosen", {"color": palette.VERMILION, "size": 13, "symbol": "diamond"}),
+    ):
+        part = plane.points[plane.points["kind"] == kind]
+        figure.add_scatter(
+            x=part["x"], y=part["y"], mode="markers", name=name, marker=marker, cliponaxis=False,
+            hoverinfo="text", hovertext=[plain(text) for text in part["text"]],
+        )  # fmt: skip
+    figure.update_xaxes(range=list(plane.spans[0]))
+    return figure.update_yaxes(range=list(plane.spans[1]))
 
 
 def _empty(axes: tuple[str, str]) -> go.Figure:

@@ -19,6 +19,7 @@ from gxsearch.results import palette
 from gxsearch.results.maps import GeneMap, RowMap, is_number
 from gxsearch.results.page import clipped, number
 from gxsearch.results.plots import BOLD, FEW, STATES, Level, Parallel, place, ticks
+from gxsearch.results.several import Plane
 from gxsearch.results.study import Importance
 
 _LOOK = {
@@ -69,7 +70,7 @@ def bars(found: Importance) -> str:
         figure, axes = _blank("share of importance", "", height=1 + 0.26 * len(names))
         colors = [palette.FAINT if name in found.unsure else palette.BLUE for name in names]
         labels = [clipped(name, 30) for name in names]
-        band = {"xerr": [shares - low, high - shares], "ecolor": palette.INK, "capsize": 2} if found.bands else {}
+        band = {"xerr": np.maximum([shares - low, high - shares], 0.0), "ecolor": palette.INK, "capsize": 2} if found.bands else {}
         axes.barh(range(len(names)), shares, color=colors, height=0.6, error_kw={"lw": 0.9}, **band)
         axes.set_yticks(range(len(names)), labels)
         for i, share in enumerate(shares):
@@ -146,6 +147,26 @@ def lines(frame: pd.DataFrame, titles: tuple[str, str], *, width: float = 3.6) -
             axes.plot(part["x"], part["y"], mark, color=color, lw=1.5, ms=3, label=str(name) if several else None)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.grid(axis="y", color=palette.GRID, lw=0.8)
+        return _svg(figure, axes)
+
+
+def trade(plane: Plane) -> str:
+    """Draw trials by two objectives: the front with its border, and the chosen trial."""
+    with mpl.rc_context(_LOOK):
+        figure, axes = _blank(*plane.names)
+        axes.step(plane.steps["x"], plane.steps["y"], where="post", color=palette.BLUE, lw=1, ls=":")
+        for kind, name, look in (
+            ("other", "other trials", {"c": palette.FAINT, "s": 22}),
+            ("front", "on the front", {"c": palette.BLUE, "s": 34}),
+            ("chosen", "chosen", {"c": palette.VERMILION, "s": 70, "marker": "D"}),
+        ):
+            part = plane.points[plane.points["kind"] == kind]
+            if len(part):
+                axes.scatter(part["x"], part["y"], label=name, lw=0, zorder=3, clip_on=False, **look)
+        axes.set_xlim(*plane.spans[0])
+        axes.set_ylim(*plane.spans[1])
+        axes.grid(color=palette.GRID, lw=0.8)
+        axes.set_axisbelow(True)
         return _svg(figure, axes)
 
 

@@ -15,6 +15,7 @@ from gxsearch.results.ledger import TrialRecord, events, trials
 from gxsearch.results.page import number, seconds
 from gxsearch.results.plots import best_baseline
 from gxsearch.results.run_dir import RunDir
+from gxsearch.results.several import Several, several, values
 
 WORDS = {"stopped": "stopped early", "running": "still running"}
 
@@ -40,11 +41,11 @@ def verdict(run: RunDir) -> Verdict:
     """Judge a run by its ledger, its baselines and the scores of its best trial."""
     facts, found, objective = run.facts(), trials(run.ledger), Objective.of(run)
     order, told = leaderboard.ranked(run), events(run.ledger)
-    best = order[0] if order else None
+    best, front = leaderboard.chosen(run), several(run)
     spent = wall_seconds(told)
     tiles = [("trials", str(len(found)), states(found)), ("wall time", seconds(spent), "")]
     return Verdict(
-        lead=_lead(run, best, objective),
+        lead=_chosen(front) if front else _lead(run, best, objective),
         rest=f"{_searched(facts)} {_outcome(found, spent)}",
         notes=[*_unfinished(told), *_edges(facts, order), *_warnings(facts, found)],
         tiles=_value_tiles(run, best, objective) + tiles,
@@ -79,6 +80,10 @@ def _lead(run: RunDir, best: TrialRecord | None, objective: Objective) -> str:
         return "No trial came to a finite value, so there is no best model."
     lead = f"Trial {best.number} is best: {objective.metric} is {number(best.best)} at epoch {best.best_epoch}"
     return f"{lead}. {_against_baseline(run, best.best, objective)}".strip()
+
+
+def _chosen(front: Several) -> str:
+    return f"{front.why()} There, at epoch {front.trial.best_epoch}: {values(front)}."
 
 
 def _against_baseline(run: RunDir, value: float, objective: Objective) -> str:
