@@ -70,7 +70,8 @@ def bars(found: Importance) -> str:
         figure, axes = _blank("share of importance", "", height=1 + 0.26 * len(names))
         colors = [palette.FAINT if name in found.unsure else palette.BLUE for name in names]
         labels = [clipped(name, 30) for name in names]
-        band = {"xerr": np.maximum([shares - low, high - shares], 0.0), "ecolor": palette.INK, "capsize": 2} if found.bands else {}
+        reach = np.maximum([shares - low, high - shares], 0.0)  # a mean may lie beyond both ends of its band
+        band = {"xerr": reach, "ecolor": palette.INK, "capsize": 2} if found.bands else {}
         axes.barh(range(len(names)), shares, color=colors, height=0.6, error_kw={"lw": 0.9}, **band)
         axes.set_yticks(range(len(names)), labels)
         for i, share in enumerate(shares):
