@@ -6,8 +6,8 @@ from typing import Any
 
 __version__ = "0.1.0"
 __all__ = [
-    "ablate", "check", "embed", "generate", "genes", "load_spec", "open_model", "predict", "pseudobulk", "replay",
-    "resume", "train", "tune", "warmed",
+    "ablate", "check", "compare", "confirm", "embed", "generate", "genes", "load_spec", "open_model", "predict",
+    "pseudobulk", "replay", "resume", "train", "tune", "warmed",
 ]  # fmt: skip
 
 

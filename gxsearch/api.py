@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from gxsearch.after import ablate, embed, embedded_path, generate, genes, open_model, predict, replay, warmed
+from gxsearch.comparing import compare
+from gxsearch.confirming import confirm
 from gxsearch.results.run_dir import RunDir, fresh_name, named, refuse_existing
 from gxsearch.search.spec import Spec, load
 from gxsearch.search.stopped import told
 from gxsearch.steps import concluded, run_confirm, run_first, run_search
 
 __all__ = ["ablate", "check", "embed", "embedded_path", "generate", "genes", "load_spec", "open_model"]
+__all__ += ["compare", "confirm"]
 __all__ += ["predict", "pseudobulk", "replay", "resume", "train", "tune", "warmed"]
 LOCAL = "local"
 
@@ -108,7 +111,7 @@ def resume(
     Raises:
         RunError: when there is no run, it is running, or its ledger is damaged.
     """
-    from gxsearch.search import confirm
+    from gxsearch.search import confirm as stage
     from gxsearch.search.launch import connected
     from gxsearch.search.opening import reopen
 
@@ -121,8 +124,8 @@ def resume(
             if searched:
                 run_first(opened, lambda stage: run_search(stage, quiet), say)
                 opened.close("done")
-                trials = confirm.picked(opened.run, asked.top)
-            if not searched or confirm.unfinished(opened.run, opened.spec, asked, trials):
+                trials = stage.picked(opened.run, asked.top)
+            if not searched or stage.unfinished(opened.run, opened.spec, asked, trials):
                 with connected(address, resources) as fit:
                     if not searched:
                         run_first(opened, lambda stage: run_search(stage, quiet), say)

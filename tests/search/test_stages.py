@@ -9,7 +9,7 @@ import anndata
 import numpy as np
 import pytest
 
-from gxsearch import api
+from gxsearch import api, steps
 from gxsearch.errors import RunError, SpecError
 from gxsearch.results.embed import again
 from gxsearch.results.ledger import trials
@@ -91,19 +91,19 @@ def test_new_spots_are_embedded_with_the_vectors_that_the_first_model_gave_them(
 
 
 def test_a_run_that_was_stopped_in_its_first_search_goes_on_with_it(spec, tmp_path, monkeypatch):
-    conclude = api._concluded
+    conclude = steps.concluded
 
     def killed(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api, "_concluded", killed)
+    monkeypatch.setattr(steps, "concluded", killed)
     with pytest.raises(RunError, match="stopped; .*go on with: gxsearch resume"):
         api.train(spec, out=tmp_path, name="run", quiet=True)
     run = RunDir.open(tmp_path / "run")
     assert not trials(run.ledger) and len(trials(RunDir(run.first).ledger)) == 1
     with pytest.raises(RunError, match="E608.*the search that comes first has not ended - go on with: gxsearch resume"):
         again(run)
-    monkeypatch.setattr(api, "_concluded", conclude)
+    monkeypatch.setattr(steps, "concluded", conclude)
 
     def here(opened, quiet):  # without Ray
         from gxsearch.search.local import search_here
@@ -111,7 +111,7 @@ def test_a_run_that_was_stopped_in_its_first_search_goes_on_with_it(spec, tmp_pa
         search_here(opened.spec, opened.run, opened.table, opened.referee, lambda: None)
         opened.close("done")
 
-    monkeypatch.setattr(api, "_search", here)
+    monkeypatch.setattr(api, "run_search", here)
     monkeypatch.setattr("gxsearch.search.launch.connected", lambda *args: nullcontext())
     api.resume(run.path, quiet=True)
 
