@@ -75,10 +75,12 @@ class Progress:
     def _line(self, trial: Standing) -> str:
         best = f"{trial.best:.5g}" if trial.best is not None else "-"
         done, of = self._count()
-        name = self._referee.spec.objective.metric
+        name, also = self._referee.spec.objective.metric, [one.metric for one in self._referee.spec.also]
+        others = zip(also, (trial.values(also) or [])[1:], strict=False)
+        more = "".join(f", {other} {value:.5g}" for other, value in others)
         return (
             f"{done}/{of}  trial {trial.number:03d}  {trial.state:<8}  epoch {len(trial.history):>3}  "
-            f"{name} {best} (epoch {trial.best_epoch})  {trial.reason or short(trial.params)}"
+            f"{name} {best}{more} (epoch {trial.best_epoch})  {trial.reason or short(trial.params)}"
         )
 
     def _count(self) -> tuple[int, str]:

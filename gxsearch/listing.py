@@ -15,7 +15,7 @@ from gxsearch.errors import RunError, SpecError
 from gxsearch.overview import aligned, figure
 from gxsearch.results import ablations, evaluation, leaderboard, ledger
 from gxsearch.results.run_dir import RunDir, is_number
-from gxsearch.results.several import several
+from gxsearch.results.several import several, values
 from gxsearch.results.similar import Similar
 from gxsearch.search.sections import seconds
 
@@ -180,7 +180,8 @@ def trials(path: str, *, top: int | None, failed: bool, as_json: bool) -> str:
 
 def best(path: str, form: str) -> str:
     """Return the best trial's settings, in groups as a spec writes them."""
-    trial = leaderboard.best(RunDir.open(path))
+    run = RunDir.open(path)
+    trial, front = leaderboard.best(run), several(run)
     if form == "json":
         return json.dumps(
             {"trial": trial.number, "value": trial.best, "epoch": trial.best_epoch, "params": trial.params}
@@ -190,6 +191,7 @@ def best(path: str, form: str) -> str:
         group, knob = name.split(".", 1)
         groups.setdefault(group, []).append(f"  {knob}: {json.dumps(value)}")
     head = f"# trial {trial.number}, best at epoch {trial.best_epoch}: {trial.best:.6g}"
+    head += f"\n# {values(front)}. {front.why()}" if front else ""
     return "\n".join([head, *(line for group, lines in groups.items() for line in (f"{group}:", *lines))])
 
 

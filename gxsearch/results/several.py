@@ -90,6 +90,8 @@ class Several:
         first, second = self.names[:2]
         if self.on_front.sum() == 1:
             return f"Trial {self.trial.number} is the best by {' and by '.join(self.names)}: nothing has to be traded."
+        if self.rule == "knee" and pareto.depth(self.key_nm[self.on_front]).max() <= 0:
+            return f"Trial {self.trial.number} is chosen: the front has no knee, so that {first} decides."
         told = {
             "first": f"the best of the front by {first}",
             "knee": "the knee of the front, where it lies farthest from the "

@@ -101,6 +101,15 @@ def test_three_objectives_are_drawn_by_the_first_and_each_other(tmp_path):
     assert run.report.read_text().count('class="live"') >= 3
 
 
+def test_a_front_without_a_knee_says_so(tmp_path, monkeypatch):
+    for number in (1, 3, 4, 6):
+        monkeypatch.delitem(FOUND, number)
+
+    found = several(made_up(tmp_path / "run", "val/knn", rule="knee"))
+
+    assert found.why() == "Trial 0 is chosen: the front has no knee, so that val/entry_mse decides."
+
+
 @pytest.mark.parametrize("static", [False, True])
 def test_the_report_tells_the_front_the_rule_and_the_choice(tmp_path, static):
     run = made_up(tmp_path / "run", "val/knn", rule="knee")
