@@ -199,8 +199,9 @@ def test_a_name_that_is_none_reaches_no_shell(capsys, stubs, name):
 def test_up_makes_a_token_that_only_its_owner_reads_and_runs_ray(capsys, stubs, tmp_path, monkeypatch, filled):
     stubs.add("ray")
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "dist").mkdir()
-    for name in ("constraints.txt", "dist/gxsearch-0.1.0-py3-none-any.whl"):
+    for name in ("dist", "cluster"):
+        (tmp_path / name).mkdir()
+    for name in ("cluster/requirements.lock", "dist/gxsearch-0.1.0-py3-none-any.whl"):
         (tmp_path / name).touch()
 
     status, _, err = call(capsys, "cluster", "up", str(CLUSTER / "aws.yaml"))
@@ -217,7 +218,7 @@ def test_files_that_the_cluster_should_get_must_be_here(capsys, stubs, tmp_path,
 
     status, _, err = call(capsys, "cluster", "up", str(CLUSTER / "aws.yaml"))
 
-    assert status == 3 and "there is no constraints.txt here" in err and "pip wheel" in err and stubs.calls == []
+    assert status == 3 and "there is no cluster/requirements.lock here" in err and "pip wheel" in err and stubs.calls == []
 
 
 def test_a_command_that_fails_ends_the_rest(capsys, stubs, filled):

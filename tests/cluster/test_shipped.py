@@ -35,6 +35,17 @@ def test_a_cloud_has_a_head_on_demand_without_work_and_workers_from_none(name):
     assert types["gpu"]["min_workers"] == 0 and values["idle_timeout_minutes"] == 5
 
 
+def test_the_lock_names_what_is_tested_with_and_a_hash_for_everything():
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE))
+    lock = (ROOT / "cluster" / "requirements.lock").read_text()
+    locked = re.findall(r"^([\w.-]+)==(\S+)((?: \\\n +--hash=sha256:[0-9a-f]{64})*)$", lock, re.MULTILINE)
+
+    assert len(locked) == len(re.findall(r"^[\w.-]+==", lock, re.MULTILINE)) > 100
+    assert all(hashes for *_, hashes in locked)
+    assert {name: version for name, version, _ in locked if pinned.get(name, version) != version} == {}
+    assert {"ray", "torch", "optuna", "anndata"} <= {name for name, *_ in locked}
+
+
 def test_the_script_can_be_read_by_bash():
     assert subprocess.run(["bash", "-n", str(ROOT / "cluster/slurm/gxsearch.sbatch")], check=False).returncode == 0
 
