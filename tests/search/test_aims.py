@@ -1,5 +1,6 @@
 """Several objectives in a search: how they are read, drawn for, told, replayed; no Ray."""
 
+import dataclasses
 import json
 import shutil
 
@@ -10,13 +11,16 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from gxsearch.errors import SpecError
+from gxsearch.overview import checked
 from gxsearch.results import leaderboard
 from gxsearch.results.ledger import trials
 from gxsearch.results.run_dir import RunDir
+from gxsearch.search.draw import job_of
 from gxsearch.search.local import search_here
 from gxsearch.search.opening import begin, reopen
 from gxsearch.search.sections import Choose
 from gxsearch.search.spec import Spec
+from gxsearch.training.session import Job
 
 BOTH = "objective=[{metric: val/mse}, {metric: val/knn}]"
 
@@ -133,3 +137,17 @@ def test_a_further_objective_that_some_settings_do_not_tell_fails_their_trials(t
     (trial,) = trials(run.ledger)
     assert (trial.state, trial.best) == ("failed", None)
     assert "these settings give no measure 'val/mse'" in trial.reason
+
+
+def test_check_tells_all_objectives_and_the_rule(toy_spec):
+    told = checked(toy_spec(BOTH, "choose={within: 0.1}"), {"corners": 1, "notes": []})
+
+    assert "aims      val/mse (min), val/knn (max)   choose within 0.1" in told.splitlines()
+
+
+def test_what_was_written_before_there_were_several_objectives_is_read(toy_spec):
+    job = dataclasses.asdict(job_of(toy_spec(), {"model.latent_dim": 2, "train.lr": 0.01}, seed=0))
+    del job["also"]
+
+    assert Job(**job).also == []
+    assert Spec.from_json(toy_spec().to_json()).also == []
