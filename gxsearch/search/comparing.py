@@ -17,7 +17,7 @@ from gxsearch.errors import Fault, SpecError
 from gxsearch.search.sections import Confirm
 from gxsearch.search.spec import Spec, load
 
-SEARCH_SHARE = 0.55
+SEARCH_SHARE = 0.4
 """Share of the time that is for the searches; the rest trains the best settings again and makes the results."""
 
 
