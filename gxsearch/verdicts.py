@@ -23,7 +23,7 @@ COLUMNS = 6
 @click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
 @click.option("--data", metavar="PATH", help="Data set of all files, instead of those that they name.")
 @click.option("-s", "--set", "sets", multiple=True, metavar="[MODEL:]PATH=VALUE", help="Change a value of the files.")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="About the time of all; each search gets the same.")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="About the time of all, shared equally.")
 @click.option("-n", "--trials", type=click.IntRange(1), help="Trials of each search.")
 @click.option("--by", metavar="MEASURE", help="Measure that decides: knn, logreg, expression_r2, ari, ...")
 @click.option("--top", type=click.IntRange(1), help="Best trials among which the measure chooses; by default 3.")

@@ -157,10 +157,11 @@ def test_tiles_do_not_depend_on_the_order_of_the_spots_nor_on_where_the_section_
 
 def test_dividing_anew_keeps_the_test_rows_and_the_sizes():
     names = np.array([f"cell{i}" for i in range(400)])
-    columns = {"type": np.array([f"t{i % 3}" for i in range(400)]), "donor": np.array([f"d{i % 40}" for i in range(400)])}
-    for given in ({"stratify": "type"}, {"group": "donor"}, {}):
-        first = split(names, Split(val=0.15, test=0.2, **given), columns)
-        again = [split(names, Split(val=0.15, test=0.2, val_seed=i, **given), columns) for i in (7, 8)]
+    rows = range(400)
+    columns = {"type": np.array([f"t{i % 3}" for i in rows]), "donor": np.array([f"d{i % 40}" for i in rows])}
+    for how in ({"stratify": "type"}, {"group": "donor"}, {}):
+        first = split(names, Split(val=0.15, test=0.2, **how), columns)
+        again = [split(names, Split(val=0.15, test=0.2, val_seed=i, **how), columns) for i in (7, 8)]
         for other in again:
             assert np.array_equal(other == 2, first == 2)
             assert abs((other == 1).sum() - (first == 1).sum()) <= 10
