@@ -125,7 +125,7 @@ def resume(
                 run_first(opened, lambda stage: run_search(stage, quiet), say)
                 opened.close("done")
                 trials = stage.picked(opened.run, asked.top)
-            if not searched or stage.unfinished(opened.run, opened.spec, asked, trials):
+            if not searched or trials and stage.unfinished(opened.run, opened.spec, asked, trials):
                 with connected(address, resources) as fit:
                     if not searched:
                         run_first(opened, lambda stage: run_search(stage, quiet), say)

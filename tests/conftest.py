@@ -1,12 +1,15 @@
 """Shared by all tests: the toy architecture joins the registry, here and in every process that a test starts."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 TOY = Path(__file__).parent / "toy"
 os.environ["GXSEARCH_MODELS"] = str(TOY)  # read when gxsearch.models is first imported
+# Shells have what they start in the background ignore Ctrl-C, and commands inherit that from these tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

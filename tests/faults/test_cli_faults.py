@@ -146,7 +146,7 @@ def test_more_gpus_than_there_are_is_told_at_once(folder, start):
 
     assert command.wait() == 5
     assert "E502" in one_line(command) and not (folder / "runs").exists()
-    assert os.times().children_user - begun < 5.0  # seconds of a CPU: those of a clock depend on who else uses it
+    assert os.times().children_user - begun < 10.0  # seconds of a CPU: those of a clock depend on who else uses it
 
 
 @pytest.mark.fault("F34")

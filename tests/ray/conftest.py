@@ -1,11 +1,11 @@
-"""One small Ray session of two CPUs for all tests of this folder."""
+"""A small Ray session of two CPUs for all tests of a file; tests of other folders start and stop one themselves."""
 
 import pytest
 
 from gxsearch.search.sections import Resources
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def slots():
     """Start Ray; return how many trials fit side by side."""
     from gxsearch.search.launch import connected

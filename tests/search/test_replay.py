@@ -155,3 +155,11 @@ def test_epochs_that_a_resume_asked_for_are_those_of_the_trials_after_it(own):
     ledger.close()
 
     assert [_epochs(own, TrialRecord(n, {}, 0), spec) for n in (0, 1)] == [4, 9]
+
+
+def test_going_on_with_a_search_that_is_over_starts_no_ray(own, monkeypatch):
+    monkeypatch.setattr("gxsearch.search.launch.connected", None)
+    before = leaderboard.best(own)
+
+    assert api.resume(own.path, quiet=True).path == own.path
+    assert leaderboard.best(own) == before
