@@ -132,7 +132,7 @@ def test_two_dimensions_hold_curved_data_better_than_two_components(table):
 
 
 def test_fitting_new_rows_leaves_the_model_as_it_was_and_improves_on_the_start(table):
-    model, view, _ = trained(table, {"fit_steps": 100}, {"batch_size": 500}, epochs=60)
+    model, view, _ = trained(table, {"fit_steps": 10}, {"batch_size": 500}, epochs=60)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     x = torch.from_numpy(table.x_ng[table.rows("test")])
 
@@ -156,7 +156,7 @@ def test_the_start_of_a_new_row_is_the_nearest_reconstruction(table):
 
 
 def test_a_fitted_vector_does_not_depend_on_hidden_entries_or_on_the_rows_beside_it(table):
-    model, _, _ = trained(table, {"fit_steps": 30})
+    model, _, _ = trained(table, {"fit_steps": 6})
     x_ng = table.x_ng[table.rows("test")]
     known_ng = np.random.default_rng(0).random(x_ng.shape) < 0.7
 

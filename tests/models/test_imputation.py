@@ -22,7 +22,7 @@ from gxsearch.training.session import Bench, Job, session
 
 COUNTS = "sim_counts?n=150&g=60"
 SETTINGS = {
-    "fe": ({"sample_dim": 3, "gene_bias": True, "bilinear": True, "warm_start": "pca", "fit_steps": 60}, {"lr": 0.01}),
+    "fe": ({"sample_dim": 3, "gene_bias": True, "bilinear": True, "warm_start": "pca"}, {"lr": 0.01}),
     "vae": ({"hidden": [32], "latent_dim": 4, "beta": 0.01}, {"batch_size": 10, "lr": 1e-2}),
     "transformer": ({}, {"batch_size": 10}),
     "nbvae": ({"latent_dim": 3, "hidden": [16]}, {"batch_size": 30}),
