@@ -72,6 +72,7 @@ def tune(
     """
     from gxsearch.search.intake import dims, read_table
     from gxsearch.search.launch import connected, local_resources, slots
+    from gxsearch.search.memory import check_memory
 
     spec = warmed(spec, warm) if warm else spec
     spec.check_corners()
@@ -81,9 +82,9 @@ def tune(
         first_spec(spec)  # says what is wrong with its file
     folder = named(out, name or fresh_name(spec.name))
     refuse_existing(folder)  # before Ray is started: it is quick to tell
-    if address == LOCAL:
-        slots(spec.resources, *local_resources())  # before the data are read: it is quick to tell
+    here = slots(spec.resources, *local_resources()) if address == LOCAL else 0  # before the data: it is quick to tell
     table = read_table(spec)
+    check_memory(table, here)
     dims(spec, table)  # says whether the data suit the model
     from gxsearch.search.opening import begin  # imports Ray: only once nothing speaks against it
 
@@ -153,10 +154,12 @@ def train(
     from gxsearch.search.deadline import Deadline
     from gxsearch.search.intake import read_table
     from gxsearch.search.local import search_here, single
+    from gxsearch.search.memory import check_memory
     from gxsearch.search.opening import begin
 
     spec = single(spec, trial, workers)
     table = read_table(spec)
+    check_memory(table, workers)
     folder = named(out, name or fresh_name(f"{spec.name}-train"))
 
     def run_here(opened: Any) -> None:

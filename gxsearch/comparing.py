@@ -89,14 +89,17 @@ def _checked(given: Sequence[Entry], asked: Plan, address: str) -> list[Table]:
     from gxsearch.search import confirm
     from gxsearch.search.intake import dims, read_table
     from gxsearch.search.launch import local_resources, slots
+    from gxsearch.search.memory import check_memory
 
+    here = {}
     for entry in given:
         entry.spec.check_corners()
         confirm.check(entry.spec, asked.confirm)
         if address == "local":
-            slots(entry.spec.resources, *local_resources())
+            here[entry.name] = slots(entry.spec.resources, *local_resources())
     tables = [read_table(entry.spec) for entry in given]
     for entry, table in zip(given, tables, strict=True):
+        check_memory(table, here.get(entry.name, 0))
         dims(entry.spec, table)
     check_rows(given, tables)
     measure(tables[0], asked.by)
