@@ -48,5 +48,4 @@ def test_every_test_here_says_which_fault_it_stages():
 def test_the_table_has_a_row_for_every_fault_that_is_staged():
     text = (Path(__file__).parent / "README.md").read_text()
 
-    assert set(re.findall(r"^\| (F\d\d) \|", text, re.M)) == ALL - set(UNSTAGED)
-    assert all(f"**{fault}**" in text for fault in UNSTAGED)
+    assert set(re.findall(r"^\| (F\d\d) \|", text, re.M)) == ALL

@@ -38,5 +38,6 @@ def test_what_is_needed_grows_with_the_trials_at_once(toy_table, monkeypatch):
     memory.check_memory(dataclasses.replace(toy_table, x_ng=sparse.csr_matrix((1 * MIB, 100), dtype=np.float32)), 2)
 
 
+@pytest.mark.fault("F15")
 def test_this_machine_has_memory_for_the_tests():
     assert memory.total() > 1000 * MIB
