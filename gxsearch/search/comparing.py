@@ -33,8 +33,8 @@ class Plan(Config):
 
     @property
     def confirm(self) -> Confirm:
-        """How the best settings are trained again."""
-        return Confirm(top=1, seeds=self.seeds, splits=self.splits)
+        """How the best settings are trained again: for no longer than the search had time for, which is equal."""
+        return Confirm(top=1, seeds=self.seeds, splits=self.splits, length="reached")
 
 
 @dataclass(frozen=True)

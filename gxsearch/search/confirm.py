@@ -45,9 +45,11 @@ def picked(run: RunDir, top: int) -> list[int]:
 
 def stages(run: RunDir, spec: Spec, asked: Confirm, trials: Sequence[int]) -> Iterator[tuple[RunDir, Spec]]:
     """Yield the folder and the spec of each split: every trial of `trials` under every seed."""
-    start = [leaderboard.find(run, number).params for number in trials]
+    found = [leaderboard.find(run, number) for number in trials]
+    start = [trial.params for trial in found]
+    until = [len(trial.history) for trial in found] if asked.length == "reached" else []
     for split in range(asked.splits):
-        drawn = SearchConfig(sampler="random", seed=_seed(spec, split), start=start, repeats=asked.seeds)
+        drawn = SearchConfig(sampler="random", seed=_seed(spec, split), start=start, repeats=asked.seeds, until=until)
         yield (
             RunDir(run.confirming / f"{split:02d}"),
             dataclasses.replace(

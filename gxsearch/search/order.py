@@ -24,6 +24,7 @@ class Running:
     number: int
     start: float
     cost: float
+    epochs: int
     arrived: list[Metrics] = field(default_factory=list)
     judged: int = 0
     ending: tuple[str, str] | None = None
@@ -63,10 +64,11 @@ class Order:
         """Say whether a slot is free on the clock."""
         return bool(self._free) and not self.closed
 
-    def create(self, number: int, cost: float) -> None:
-        """Start a trial in the slot that was free first."""
+    def create(self, number: int, cost: float, epochs: int | None = None) -> None:
+        """Start a trial in the slot that was free first; it may have fewer epochs than others."""
         self._free.sort()
-        self.running[number] = Running(number, self._free.pop(0), cost)
+        epochs = self._epochs if epochs is None else epochs
+        self.running[number] = Running(number, self._free.pop(0), cost, epochs)
 
     def arrive(self, number: int, metrics: Metrics) -> bool:
         """Take a result; return False for one that is known already, or that came after the trial's end."""
@@ -107,7 +109,7 @@ class Order:
         trial.judged += 1
         keep_on = self._keep_on(trial.number, metrics)
         yield Judged(trial.number, trial.judged, metrics, None)
-        if is_last(metrics, self._epochs):
+        if is_last(metrics, trial.epochs) or trial.judged >= trial.epochs:
             yield self._end(trial, "complete", "")
         elif not keep_on:
             yield self._end(trial, "stopped", f"early, at epoch {trial.judged}")

@@ -88,7 +88,7 @@ class Referee:
         self.trials[number] = trial
         self._write("trial_created", durable=True, trial=number, params=params, seed=trial.seed)
         self.judge.add(number, params)
-        self.order.create(number, self.cost(params))
+        self.order.create(number, self.cost(params), self._last(number))
         self._tell("created", trial)
         return trial
 
@@ -97,6 +97,11 @@ class Referee:
         n = self.spec.search.repeats
         drawn = ("trial", number) if n == 1 else ("repeat", number % n)
         return derive(self.spec.search.seed, *drawn) % 2**31
+
+    def _last(self, number: int) -> int:
+        """Return the last epoch of a trial."""
+        until, place = self.spec.search.until, number // self.spec.search.repeats
+        return min(self.spec.budget.epochs, until[place]) if place < len(until) else self.spec.budget.epochs
 
     def enough(self) -> bool:
         """Whether no further trial will be created; that is so too once the first ones have all failed alike."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Literal
 
+import pydantic
+
 from gxsearch.config import Config, knob
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -41,6 +43,14 @@ class SearchConfig(Config):
     seed: int = knob(0, doc="seed of all draws and trainings", low=0, high=2**32 - 1)
     start: list[dict[str, Any]] = knob([], doc="draws tried first; what they leave out is drawn")
     repeats: int = knob(1, doc="trainings of each draw of start, over seeds that are the same for all of them", low=1)
+    until: list[int] = knob([], doc="last epoch of each draw of start, where not all of them end with the budget's")
+
+    @pydantic.field_validator("until")
+    @classmethod
+    def _epochs(cls, until: list[int]) -> list[int]:
+        if min(until, default=1) < 1:
+            raise ValueError("every epoch must be at least 1")
+        return until
 
 
 class Confirm(Config):
@@ -49,6 +59,9 @@ class Confirm(Config):
     top: int = knob(0, doc="trials that are trained again after the search; 0 confirms nothing", low=0, high=100)
     seeds: int = knob(3, doc="trainings of each, over the same seeds", low=1, high=100)
     splits: int = knob(1, doc="divisions of the rows that are not test rows; the first is that of the search", low=1)
+    length: Literal["full", "reached"] = knob(
+        "full", doc="full: to the last epoch of the budget; reached: as far as the trial came in the search"
+    )
 
 
 class Asha(Config):

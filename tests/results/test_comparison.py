@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
@@ -14,12 +16,15 @@ import pytest
 import gxsearch
 from gxsearch import api, comparing, confirming, steps
 from gxsearch.errors import RunError, SpecError
-from gxsearch.results import compare_report, comparison, confirmation
+from gxsearch.results import compare_report, comparison, confirmation, leaderboard
 from gxsearch.results.compare_dir import CompareDir
 from gxsearch.results.ledger import trials
 from gxsearch.results.package import load
 from gxsearch.results.run_dir import RunDir
+from gxsearch.search import confirm
 from gxsearch.search.comparing import Plan, entries
+from gxsearch.search.intake import read_table
+from gxsearch.search.spec import Spec
 from gxsearch.search.stopped import Interrupted
 
 TOY = Path(__file__).parents[1] / "toy" / "toy.yaml"
@@ -101,6 +106,23 @@ def test_every_architecture_is_trained_over_the_same_seeds(compared):
         events = [json.loads(line) for line in first.ledger.read_text().splitlines()]
         seeds.append([event["seed"] for event in events if event["event"] == "trial_created"])
     assert seeds[0] == seeds[1] and len(set(seeds[0])) == 3
+
+
+def test_settings_are_trained_again_for_as_long_as_their_search_had_time(compared, tmp_path, monkeypatch):
+    run = RunDir(shutil.copytree(compared.run("wide").path, tmp_path / "run"))
+    spec, (best, *_) = Spec.from_json(run.facts()["spec"]), leaderboard.ranked(run)
+    cut = dataclasses.replace(best, history=best.history[:2])
+    monkeypatch.setattr(leaderboard, "find", lambda run, number: cut)
+    asked = Plan(seeds=2).confirm
+
+    assert confirm.unfinished(run, spec, asked, [best.number])
+    confirm.confirm(
+        run, spec, read_table(spec), 1, asked, [best.number], lambda opened: search_in_this_process(opened, True)
+    )
+
+    again = trials(RunDir(run.confirming / "00").ledger)
+    assert [(trial.state, len(trial.history)) for trial in again] == [("complete", 2)] * 2
+    assert not confirm.unfinished(run, spec, asked, [best.number])
 
 
 def test_the_best_architecture_is_exported_and_loads_without_the_comparison(compared):

@@ -86,6 +86,17 @@ def test_epochs_beyond_the_stop_do_not_count():
     assert (judged[-1].state, judged[-1].epoch) == ("stopped", 3)
 
 
+def test_a_trial_may_have_fewer_epochs_than_others():
+    order = Order(1, 10, lambda number, metrics: True)
+    order.create(0, 1.0, 2)
+    for epoch in (1, 2, 3):
+        order.arrive(0, {"epoch": epoch, "last": False})
+
+    judged = list(order.advance())
+
+    assert (judged[-1].state, judged[-1].epoch) == ("complete", 2)
+
+
 def test_a_result_told_twice_counts_once():
     order = Order(1, 10, lambda number, metrics: True)
     order.create(0, 1.0)
