@@ -5,11 +5,14 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 TOY = Path(__file__).parent / "toy"
 os.environ["GXSEARCH_MODELS"] = str(TOY)  # read when gxsearch.models is first imported
 # Shells have what they start in the background ignore Ctrl-C, and commands inherit that from these tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+settings.register_profile("gxsearch", deadline=None)  # how long an example takes is the machine's affair
+settings.load_profile("gxsearch")
 
 
 @pytest.fixture

@@ -113,8 +113,10 @@ def damaged_files(hunt: Hunt, folder: Path, first: int) -> None:
     while hunt.on and number < end:
         words = [sys.executable, "-W", "ignore", mutants.__file__, str(folder), str(number), str(end)]
         child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1)
+        patience = 180  # it has libraries to import first, on a machine that may be busy
         while hunt.on:
-            ready = select.select([child.stdout], [], [], 60)[0]
+            ready = select.select([child.stdout], [], [], patience)[0]
+            patience = 60
             line = child.stdout.readline() if ready else ""
             if not line:
                 break
