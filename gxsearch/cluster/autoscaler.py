@@ -10,7 +10,8 @@ from typing import Any
 
 from gxsearch.cluster import clouds, shell
 from gxsearch.cluster.findings import Findings
-from gxsearch.cluster.sheet import PLACEHOLDER, Sheet, group, items
+from gxsearch.cluster.schema import hold
+from gxsearch.cluster.sheet import Sheet, group, items
 from gxsearch.errors import did_you_mean
 from gxsearch.search.yaml_file import Document, Where
 
@@ -60,25 +61,9 @@ def node_types(doc: Document) -> dict[str, dict[str, Any]]:
 
 
 def _schema(doc: Document, found: Findings) -> None:
-    import jsonschema  # a tenth of a second that other files need not pay
-
     ray = Path(importlib.util.find_spec("ray").origin).parent  # which does not import it
     schema = json.loads((ray / "autoscaler" / "ray-schema.json").read_text())
-    for error in jsonschema.Draft7Validator(schema).iter_errors(doc.values):
-        if isinstance(error.instance, str) and PLACEHOLDER.search(error.instance):
-            continue  # what will be filled in may be a number
-        path, name = tuple(error.absolute_path), ".".join(map(str, error.absolute_path))
-        if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-            known = error.schema.get("properties", {})
-            for key in error.instance.keys() - known.keys():
-                where = doc.where((*path, key), key=True)
-                found.add("E381", where, f"unknown key '{key}'", did_you_mean(key, known))
-        elif error.validator == "required":
-            missing = [key for key in error.validator_value if key not in error.instance]
-            what = f"{name or 'the file'} lacks {', '.join(missing)}"
-            found.add("E382", doc.where(path, key=True), what, "see cluster/ for whole files")
-        else:
-            found.add("E383", doc.where(path), f"'{name}': {error.message[:120]}", "see cluster/ for whole files")
+    hold(schema, doc.values, doc, found, see="see cluster/ for whole files")
 
 
 def _limits(doc: Document, found: Findings) -> None:

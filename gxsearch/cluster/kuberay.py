@@ -1,7 +1,4 @@
-"""Rules for Kubernetes objects: RayCluster, RayJob and what stands beside them.
-
-Fields and their checks follow KubeRay's API v1 (ray-project/kuberay, ray-operator/controllers/ray/utils/validation.go).
-"""
+"""Rules for Kubernetes objects: RayCluster, RayJob and what stands beside them."""
 
 from __future__ import annotations
 
@@ -9,29 +6,21 @@ import re
 from importlib.metadata import version
 from typing import Any
 
-from gxsearch.cluster import shell
+from gxsearch.cluster import rayjob, refusals, shell
 from gxsearch.cluster.anywhere import environment
 from gxsearch.cluster.findings import Findings
+from gxsearch.cluster.grammar import schema
+from gxsearch.cluster.kuberay_fields import KUBERAY, VERSIONS
+from gxsearch.cluster.schema import given, hold
 from gxsearch.cluster.sheet import Sheet, group, items, walk
 from gxsearch.errors import did_you_mean
 from gxsearch.search.yaml_file import Document, Where
 
-_CLUSTER = (
-    "rayVersion enableInTreeAutoscaling autoscalerOptions headGroupSpec workerGroupSpecs authOptions suspend "
-    "gcsFaultToleranceOptions headServiceAnnotations managedBy upgradeStrategy networkPolicy tlsOptions"
-)
-_HEAD = "rayStartParams template serviceType headService enableIngress resources labels"
-_WORKERS = (
-    "groupName replicas minReplicas maxReplicas idleTimeoutSeconds numOfHosts rayStartParams template resources labels "
-    "scaleStrategy suspend"
-)
-_JOB = (
-    "entrypoint clusterSelector rayClusterSpec submissionMode submitterPodTemplate submitterConfig runtimeEnvYAML "
-    "jobId shutdownAfterJobFinishes ttlSecondsAfterFinished activeDeadlineSeconds backoffLimit metadata suspend "
-    "managedBy deletionStrategy entrypointNumCpus entrypointNumGpus entrypointResources preRunningDeadlineSeconds"
-)
 _EXAMPLE = "see cluster/kuberay.yaml"
-_NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,45}[a-z0-9])?")
+_NAME = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
+_LONGEST = {"RayCluster": 53, "RayJob": 47}
+"""Letters of a name: KubeRay adds 10 to that of a cluster, and makes the name of a job's cluster by adding 6."""
+_OTHERS = (("NetworkPolicy", "networking.k8s.io/v1"), ("PersistentVolumeClaim", "v1"))
 _SPOT = re.compile(r"gke-spot|gke-provisioning|capacityType|capacity-type|scalesetpriority|preemptible|[/-]spot\b")
 
 
@@ -48,7 +37,7 @@ def check(sheet: Sheet, found: Findings) -> None:
     for doc in clusters:
         _cluster(doc, ("spec",), found, walled=bool(sheet.of_kind("NetworkPolicy")))
     for doc in jobs:
-        _job(doc, named, found)
+        rayjob.check(doc, named, found)
         if isinstance(doc.get(("spec", "rayClusterSpec")), dict):
             _cluster(doc, ("spec", "rayClusterSpec"), found, walled=bool(sheet.of_kind("NetworkPolicy")))
 
@@ -63,15 +52,15 @@ def _object(doc: Document, found: Findings) -> None:
         near = did_you_mean(kind, ["RayCluster", "RayJob"])
         if near.startswith("did") and kind != "RayService":
             found.add("E381", doc.where(("kind",)), f"unknown kind '{kind}'", near)
-    if kind in ("RayCluster", "RayJob"):
+    if isinstance(kind, str) and kind in _LONGEST:
         if doc.get(("apiVersion",)) != "ray.io/v1":
             what = f"apiVersion {doc.get(('apiVersion',))!r} is not that of KubeRay v1"
             found.add("E383", doc.where(("apiVersion",)), what, "write apiVersion: ray.io/v1")
-        if not isinstance(name, str) or not ("${" in name or _NAME.fullmatch(name)):
-            fix = "use up to 47 of a-z 0-9 -, and begin with a letter"
+        if not isinstance(name, str) or not ("${" in name or _NAME.fullmatch(name) and len(name) <= _LONGEST[kind]):
+            fix = f"use up to {_LONGEST[kind]} of a-z 0-9 -, and begin with a letter"
             found.add("E383", doc.where(("metadata", "name")), f"{name!r} is no name of a {kind}", fix)
-        if not isinstance(doc.get(("spec",)), dict):
-            found.add("E382", doc.where(), "spec is missing", _EXAMPLE)
+    if str(kind) in _LONGEST or (kind, doc.get(("apiVersion",))) in _OTHERS:
+        hold(schema(KUBERAY, str(kind)), given(doc.values), doc, found, whose=VERSIONS, see=_EXAMPLE)
     if kind in ("Service", "Ingress") and (kind == "Ingress" or doc.get(("spec", "type")) in _PUBLIC):
         found.add("E833", doc.where(("spec",), key=True), f"{kind}: Ray is reached from outside", _FORWARD)
 
@@ -82,10 +71,10 @@ _FORWARD = "use serviceType: ClusterIP, and: kubectl port-forward svc/gxsearch-h
 
 def _cluster(doc: Document, path: Where, found: Findings, *, walled: bool) -> None:
     spec = group(doc.get(path))
-    found.typos(doc, path, _CLUSTER.split())
-    for key in ("headGroupSpec", "workerGroupSpecs", "rayVersion"):
-        if not spec.get(key):
-            found.add("E382", doc.where(path, key=True), f"{key} is missing", _EXAMPLE)
+    refusals.of_cluster(doc, path, found)
+    if not spec.get("rayVersion") and group(spec.get("authOptions")).get("mode") == "token":
+        fix = f'write rayVersion: "{version("ray")}"'
+        found.add("E382", doc.where(path, key=True), "rayVersion is missing, without which there are no tokens", fix)
     if spec.get("rayVersion") not in (None, version("ray")):
         what = f"rayVersion {spec['rayVersion']!r}, gxsearch is built for {version('ray')}"
         found.add("E384", doc.where((*path, "rayVersion")), what, f'write rayVersion: "{version("ray")}"')
@@ -96,10 +85,14 @@ def _cluster(doc: Document, path: Where, found: Findings, *, walled: bool) -> No
         found.add("E831", doc.where(at, key=True), what, fix)
     _scaling(doc, path, spec, found)
     head, at = group(spec.get("headGroupSpec")), (*path, "headGroupSpec")
-    found.typos(doc, at, _HEAD.split()) if head else None
-    if head.get("serviceType") in _PUBLIC or head.get("enableIngress") is True:
-        key = "serviceType" if head.get("serviceType") in _PUBLIC else "enableIngress"
-        found.add("E833", doc.where((*at, key)), "Ray is reached from outside", _FORWARD)
+    service = group(group(head.get("headService")).get("spec"))
+    opened = {
+        "serviceType": head.get("serviceType") in _PUBLIC,
+        "headService": service.get("type") in _PUBLIC,
+        "enableIngress": head.get("enableIngress") is True,
+    }
+    for key in (key for key, public in opened.items() if public):
+        found.add("E833", doc.where((*at, key), key=True), "Ray is reached from outside", _FORWARD)
     if not walled:  # KubeRay's dashboard listens on 0.0.0.0, since the operator asks it for jobs
         fix = "add the NetworkPolicy of cluster/kuberay.yaml"
         found.add("E834", doc.where(path, key=True), "every pod of the Kubernetes cluster reaches Ray", fix)
@@ -119,13 +112,11 @@ def _scaling(doc: Document, path: Where, spec: dict[str, Any], found: Findings) 
     for i, workers in enumerate(items(spec.get("workerGroupSpecs"))):
         at = (*path, "workerGroupSpecs", i)
         if not isinstance(workers, dict):
-            found.add("E383", doc.where(at), "a group of workers must be a group of settings", _EXAMPLE)
-            continue
-        found.typos(doc, at, _WORKERS.split())
+            continue  # which the schema says
         if "maxReplicas" not in workers:
             found.add("E385", doc.where(at), "nothing bounds the number of workers", "write maxReplicas: 8")
-        least, most = workers.get("minReplicas", 0), workers.get("maxReplicas", 0)
-        if isinstance(least, int) and isinstance(most, int) and "maxReplicas" in workers and not 0 <= least <= most:
+        least, most = workers.get("minReplicas", 0), workers.get("maxReplicas")
+        if isinstance(least, int) and isinstance(most, int) and least > most >= 0:
             what = f"from {least} to {most} workers"
             found.add("E383", doc.where((*at, "minReplicas")), what, "write 0 <= minReplicas <= maxReplicas")
         if not _spot(group(workers.get("template"))):
@@ -137,33 +128,6 @@ def _spot(template: dict[str, Any]) -> bool:
     spec = group(template.get("spec"))
     chosen = [spec.get("nodeSelector"), spec.get("affinity")]
     return any(_SPOT.search(f"{path} {value}") for path, value in walk(chosen) if not isinstance(value, dict | list))
-
-
-def _job(doc: Document, clusters: list[str], found: Findings) -> None:
-    spec = group(doc.get(("spec",)))
-    found.typos(doc, ("spec",), _JOB.split()) if spec else None
-    selector = group(spec.get("clusterSelector"))
-    if not spec.get("entrypoint"):
-        found.add(
-            "E382", doc.where(("spec",), key=True), "entrypoint is missing", "write entrypoint: gxsearch tune ..."
-        )
-    else:
-        shell.check(str(spec["entrypoint"]), doc.where(("spec", "entrypoint")), found)
-    if not selector and not spec.get("rayClusterSpec"):
-        fix = "write clusterSelector: {ray.io/cluster: NAME}, or rayClusterSpec"
-        found.add("E382", doc.where(("spec",), key=True), "the job has no cluster", fix)
-    if selector:
-        at, name = ("spec", "clusterSelector"), selector.get("ray.io/cluster")
-        if name is None or (clusters and name not in clusters):
-            what = f"clusterSelector names {name!r}, which is no RayCluster of this file"
-            hint = did_you_mean(str(name), clusters) if clusters else "write {ray.io/cluster: NAME}"
-            found.add("E384", doc.where(at), what, hint)
-        if isinstance(spec.get("backoffLimit"), int) and spec["backoffLimit"] > 0:
-            what = "KubeRay takes no backoffLimit together with clusterSelector"
-            found.add("E383", doc.where(("spec", "backoffLimit")), what, "leave it out; gxsearch resume goes on")
-    elif spec.get("rayClusterSpec") and spec.get("shutdownAfterJobFinishes") is not True:
-        fix = "write shutdownAfterJobFinishes: true"
-        found.add("E385", doc.where(("spec",), key=True), "the cluster outlives its job", fix)
 
 
 def _pods(doc: Document, found: Findings) -> None:
