@@ -14,6 +14,7 @@ must be there. A type is another group, or one of::
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 _WHOLE = r"[+-]?(\d+(\.\d*)?|\.\d+)"
@@ -29,6 +30,7 @@ _TYPES: dict[str, dict[str, Any]] = {
 }
 
 
+@cache
 def schema(table: str, root: str) -> dict[str, Any]:
     """Return the JSON Schema of the group `root` of a table; an unknown type is a KeyError."""
     lines = re.sub(r"\n +", " ", table).splitlines()

@@ -18,6 +18,7 @@ from gxsearch.search.yaml_file import Document, Where
 
 _EXAMPLE = "see cluster/kuberay.yaml"
 _NAME = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
+_KINDS = ("RayCluster", "RayJob", "RayService", "RayCronJob")
 _LONGEST = {"RayCluster": 53, "RayJob": 47}
 """Letters of a name: KubeRay adds 10 to that of a cluster, and makes the name of a job's cluster by adding 6."""
 _OTHERS = (("NetworkPolicy", "networking.k8s.io/v1"), ("PersistentVolumeClaim", "v1"))
@@ -48,10 +49,8 @@ def _object(doc: Document, found: Findings) -> None:
         if not doc.get((key,)):
             near = did_you_mean(key, doc.values)
             found.add("E382", doc.where(), f"{key} is missing", near if near.startswith("did") else f"write {key}: ...")
-    if isinstance(kind, str) and kind not in ("RayCluster", "RayJob"):
-        near = did_you_mean(kind, ["RayCluster", "RayJob"])
-        if near.startswith("did") and kind != "RayService":
-            found.add("E381", doc.where(("kind",)), f"unknown kind '{kind}'", near)
+    if str(doc.get(("apiVersion",))).startswith("ray.io/") and kind not in _KINDS:
+        found.add("E381", doc.where(("kind",)), f"unknown kind '{kind}'", did_you_mean(str(kind), _KINDS))
     if isinstance(kind, str) and kind in _LONGEST:
         if doc.get(("apiVersion",)) != "ray.io/v1":
             what = f"apiVersion {doc.get(('apiVersion',))!r} is not that of KubeRay v1"

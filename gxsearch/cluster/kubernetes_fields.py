@@ -43,7 +43,7 @@ Volume: name!=text persistentVolumeClaim=ClaimVolume emptyDir=EmptyDir nfs=any c
   cephfs=any cinder=any fc=any flexVolume=any flocker=any gcePersistentDisk=any gitRepo=any glusterfs=any iscsi=any
   photonPersistentDisk=any portworxVolume=any quobyte=any rbd=any scaleIO=any storageos=any vsphereVolume=any
 ClaimVolume: claimName!=text readOnly=bool
-EmptyDir: medium=text sizeLimit=quantity
+EmptyDir: medium=text sizeLimit=quantity mode=int
 
 Service: apiVersion=text kind=text metadata=ObjectMeta spec=ServiceSpec status=any
 ServiceSpec: type=ClusterIP|NodePort|LoadBalancer|ExternalName ports=[ServicePort] selector={text} clusterIP=text

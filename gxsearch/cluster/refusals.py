@@ -11,6 +11,7 @@ from typing import Any
 
 from gxsearch.cluster.anywhere import environment
 from gxsearch.cluster.findings import Findings
+from gxsearch.cluster.schema import given
 from gxsearch.cluster.sheet import group, items
 from gxsearch.search.yaml_file import Document, Where
 
@@ -21,7 +22,7 @@ Refusal = tuple[Any, Where, str, str]
 
 def of_cluster(doc: Document, path: Where, found: Findings) -> None:
     """Add what is refused of the spec of a RayCluster at a path."""
-    spec = group(doc.get(path))
+    spec = group(given(doc.get(path)))
     _tell([*_auth(spec), *_storage(group(spec.get("gcsFaultToleranceOptions"))), *_isolation(spec)], doc, path, found)
     head = group(spec.get("headGroupSpec"))
     _tell(_pods(spec, head), doc, (*path, "headGroupSpec"), found)
@@ -32,10 +33,10 @@ def of_cluster(doc: Document, path: Where, found: Findings) -> None:
 
 def of_job(doc: Document, found: Findings) -> None:
     """Add what is refused of a RayJob."""
-    spec = group(doc.get(("spec",)))
+    spec = group(given(doc.get(("spec",))))
     mode, chosen = spec.get("submissionMode"), bool(spec.get("clusterSelector"))
-    again, own = _above(spec.get("backoffLimit"), 0), group(spec.get("rayClusterSpec"))
-    keeps, waits = spec.get("shutdownAfterJobFinishes") is not True, _above(spec.get("ttlSecondsAfterFinished"), 0)
+    again, own = _some(spec.get("backoffLimit")), group(spec.get("rayClusterSpec"))
+    keeps, waits = spec.get("shutdownAfterJobFinishes") is not True, _some(spec.get("ttlSecondsAfterFinished"))
     resume, auth = "leave it out; gxsearch resume goes on", group(own.get("authOptions"))
     told: list[Refusal] = [
         (chosen and again, ("backoffLimit",), "KubeRay takes no backoffLimit together with clusterSelector", resume),
@@ -157,5 +158,5 @@ def _deletion(strategy: dict[str, Any], *, keeps: bool) -> Iterator[Refusal]:
         yield both != 1, (*at, "deletionRules", i, "condition"), f"a condition has one status, not {both}", fix
 
 
-def _above(value: Any, least: int) -> bool:
-    return isinstance(value, int) and value > least
+def _some(value: Any) -> bool:
+    return isinstance(value, int) and value > 0

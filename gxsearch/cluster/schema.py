@@ -24,7 +24,7 @@ def hold(schema: dict[str, Any], values: Any, doc: Document, found: Findings, *,
     """Add what of the values of a document does not fit a schema; a value that is to be filled in fits everything.
 
     Args:
-        values: those of the document, or `given` of them. whose: whom an unknown key is unknown to, ``KubeRay 1.7``.
+        values: those of the document, or `given` of them. whose: whose keys are known, such as ``KubeRay 1.7``.
         see: the advice where there is no better.
     """
     import jsonschema  # a tenth of a second that other files need not pay
@@ -36,7 +36,7 @@ def hold(schema: dict[str, Any], values: Any, doc: Document, found: Findings, *,
         if error.validator == "additionalProperties" and isinstance(error.instance, dict):
             known = error.schema.get("properties", {})
             for key in error.instance.keys() - known.keys():
-                what = f"unknown key '{key}'" + (f" to {whose}" if whose else "")
+                what = f"unknown key '{key}'" + (f" ({whose})" if whose else "")
                 found.add("E381", doc.where((*at, key), key=True), what, did_you_mean(key, known))
         elif error.validator == "required":
             missing = [key for key in error.validator_value if key not in error.instance]
