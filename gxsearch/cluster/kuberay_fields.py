@@ -1,10 +1,10 @@
 """The fields of RayCluster and RayJob, by `grammar`.
 
-They are those of KubeRay 1.7.0, checked against its field reference (ray-project/kuberay, docs/reference/api.md of
-97509c3a) and, for types, required keys and rules, against the CRD that is generated beside it
-(ray-operator/config/crd/bases, read at 12cb11e4). Where the operator refuses what the CRD lets pass, such as a number
-of workers below 0, its rule stands here (ray-operator/controllers/ray/utils/validation.go). minReplicas and maxReplicas
-must be there by the CRD, which also gives them defaults: so they need not.
+They are those of KubeRay 1.7.0 by its field reference (ray-project/kuberay, docs/reference/api.md of 97509c3a). Types,
+required keys and words are those of the Go types with the same fields (ray-operator/apis/ray/v1), of which the CRD is
+generated; as an older CRD has them too (ray.io_raycronjobs.yaml of 12cb11e4, which holds both specs). Where the operator
+refuses what the CRD lets pass, such as fewer workers than none, its rule stands here (validation.go, see `refusals`).
+minReplicas and maxReplicas must be there by the CRD, which also gives them defaults: so they need not.
 """
 
 from gxsearch.cluster.kubernetes_fields import KUBERNETES
