@@ -2,7 +2,7 @@
 
 They are those of KubeRay 1.7.0 by its field reference (ray-project/kuberay, docs/reference/api.md of 97509c3a). Types,
 required keys and words are those of the Go types with the same fields (ray-operator/apis/ray/v1), of which the CRD is
-generated; as an older CRD has them too (ray.io_raycronjobs.yaml of 12cb11e4, which holds both specs). Where the operator
+generated, and of an older CRD (ray.io_raycronjobs.yaml of 12cb11e4, which holds both specs). Where the operator
 refuses what the CRD lets pass, such as fewer workers than none, its rule stands here (validation.go, see `refusals`).
 minReplicas and maxReplicas must be there by the CRD, which also gives them defaults: so they need not.
 """
