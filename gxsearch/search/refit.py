@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 import traceback
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ import ray
 import ray.train
 import ray.train.torch
 from ray.train.torch import TorchTrainer
-from ray.util.placement_group import PlacementGroup, get_current_placement_group, remove_placement_group
 
 from gxsearch.data.table import Table
 from gxsearch.errors import TrialError
@@ -32,8 +32,6 @@ from gxsearch.training.session import Bench, Job
 
 RETRIES = 2
 _POLL_S = 0.02
-_LATER_S = 1.0
-"""After which a controller whose owner is dead has ended too, and makes no placement group any more."""
 
 
 def search_under_trainer(
@@ -77,11 +75,12 @@ class Following:
 
     def __init__(self, config: dict[str, Any], shared: Any, place: Place, name: str):
         self._folder, self._name = Path(config["folder"]), name
-        release(self._folder)
-        self._relay, self._told = Relay(self._folder), 0
+        key = uuid.uuid4().hex[:8]  # ranks of a training that was killed may still tell something
+        self._relay, self._told = Relay(self._folder, key), 0
+        self._relay.clear()
         self._scratch = tempfile.mkdtemp(prefix="gxsearch-")  # Train's own state, which nothing of ours reads
         self._failure: list[BaseException] = []
-        trainer = _trainer({"config": config, "table": [shared], "place": place}, name, self._scratch)
+        trainer = _trainer({"config": config, "table": [shared], "place": place, "relay": key}, name, self._scratch)
         self._thread = threading.Thread(target=self._fit, args=(trainer,), daemon=True)
         self._thread.start()
 
@@ -130,24 +129,10 @@ class Following:
             self._failure.append(error)
 
 
-def release(folder: Path) -> None:
-    """Free what the workers of a trial have whose own process was killed: Ray keeps it until the search has ended.
-
-    The controller of such workers ends with the process, but not at once: what it may have made meanwhile goes too.
-    """
-    relay = Relay(folder)
-    while group := relay.placed():
-        time.sleep(_LATER_S)
-        remove_placement_group(PlacementGroup(ray.PlacementGroupID.from_hex(group)))
-        if relay.placed() == group:
-            relay.clear()
-    relay.clear()
-
-
 class _Trainer(TorchTrainer):
     """A TorchTrainer without Ray's cleaner of placement groups, a process for each training.
 
-    It asks a dashboard, without which it never ends (Ray 2.60); `release` does what it is for.
+    It asks a dashboard, without which it never ends (Ray 2.60); `gxsearch.search.orphans` does what it is for.
     """
 
     def _create_default_callbacks(self) -> list[Any]:
@@ -177,10 +162,10 @@ def _train_rank(given: dict[str, Any]) -> None:
     """Train as one rank of a Ray Train worker group."""
     place, config = given["place"], given["config"]
     folder, context = Path(config["folder"]), ray.train.get_context()
-    bench, relay = Bench(ray.get(given["table"][0]), ray.train.torch.get_device()), Relay(folder)
+    bench, relay = Bench(ray.get(given["table"][0]), ray.train.torch.get_device()), Relay(folder, given["relay"])
     first = context.get_world_rank() == 0
     if first:
-        relay.begin(get_current_placement_group().id.hex())
+        relay.begin()
     watch = Watch(Watchdog(folder, place.stall_s), bench) if first else None
 
     def report(metrics: dict[str, Any]) -> bool:

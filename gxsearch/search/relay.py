@@ -18,14 +18,14 @@ _POLL_S = 0.02
 
 
 class Relay:
-    """The files of one training: what was told, a line each; the last answer; where Ray placed the workers."""
+    """The files of one training, by its name: what was told, a line each, and the last answer."""
 
-    def __init__(self, folder: Path):
-        self._told, self._answer, self._placed = (folder / f"relay.{name}" for name in ("told", "answer", "placed"))
+    def __init__(self, folder: Path, name: str):
+        self._told, self._answer = (folder / f"relay.{name}.{kind}" for kind in ("told", "answer"))
 
     def clear(self) -> None:
-        """Begin anew, or leave nothing behind."""
-        for file in (self._told, self._answer, self._placed):
+        """Leave nothing behind, nor of an earlier training of the trial that was killed."""
+        for file in self._told.parent.glob("relay.*"):
             file.unlink(missing_ok=True)
 
     def lines(self, since: int) -> list[dict[str, Any]]:
@@ -37,13 +37,8 @@ class Relay:
         """Answer the line of this number, from 1."""
         write_atomic(self._answer, f"{number} {int(go_on)}".encode())
 
-    def placed(self) -> str:
-        """Return the id of the placement group of the workers, or nothing."""
-        return self._placed.read_text() if self._placed.exists() else ""
-
-    def begin(self, group: str) -> None:
-        """Say, as the first rank, in which placement group the workers are; half a line of one that died is dropped."""
-        write_atomic(self._placed, group.encode())
+    def begin(self) -> None:
+        """Begin to tell, as the first rank: half a line of one that died is dropped."""
         text = self._told.read_bytes() if self._told.exists() else b""
         if text and not text.endswith(b"\n"):
             os.truncate(self._told, text.rfind(b"\n") + 1)

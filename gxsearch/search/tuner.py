@@ -23,8 +23,9 @@ from gxsearch.results.run_dir import RunDir
 from gxsearch.search.deadline import Deadline
 from gxsearch.search.disk import Room
 from gxsearch.search.draw import draw_config
+from gxsearch.search.orphans import Orphans
 from gxsearch.search.referee import Referee, Standing
-from gxsearch.search.refit import place_of, release
+from gxsearch.search.refit import place_of
 from gxsearch.search.spec import Spec
 from gxsearch.search.trial import GxTrial, TrainerTrial
 from gxsearch.search.watchdog import STALLED
@@ -84,8 +85,6 @@ def search(
                 raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-            for number in numbers.values() if spec.resources.backend == "trainer" else ():
-                release(run.trial(number))  # of those whose processes Tune has killed
     if not referee.done:
         room.check()
     if not caught and not referee.done:
@@ -139,8 +138,6 @@ class Draws(Searcher):
             number = self._numbers[trial_id]
             stalled = self._referee.run.trial(number) / STALLED
             hung = f", the last time because it hung: see {stalled}" if stalled.exists() else ""
-            if self._referee.spec.resources.backend == "trainer":
-                release(self._referee.run.trial(number))
             with self._room.noted():
                 self._referee.ended(number, "failed", f"its process was lost {RETRIES + 1} times{hung}")
 
@@ -218,11 +215,14 @@ class Pulse(tune.Callback):
     def __init__(self, referee: Referee, numbers: dict[str, int], deadline: Deadline, tick: Callable[[], None]):
         self._referee, self._numbers, self._deadline, self._tick = referee, numbers, deadline, tick
         self._again: Counter[str] = Counter()
+        self._orphans = Orphans()
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """End the search when its time is up; refresh the display."""
         if self._deadline.over() and not self._referee.done:
             self._referee.cut("time budget")
+        if self._referee.spec.resources.backend == "trainer":
+            self._orphans.look()
         self._tick()
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
