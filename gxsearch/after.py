@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from gxsearch.results.run_dir import RunDir, is_number
+from gxsearch.results.run_dir import RunDir, fresh_name, is_number
 from gxsearch.search.spec import Spec
 
 
@@ -190,6 +191,41 @@ def predict(
     if out is not None:
         inferred.write(made, out, force=force)
     return made
+
+
+def refit(
+    run: str | Path,
+    number: int | None = None,
+    *,
+    epochs: int | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    **settings: Any,
+) -> RunDir:
+    """Train the best settings of a run, or those of trial `number`, once more under Ray's TorchTrainer: for longer,
+    over more workers, or by another seed.
+
+    Args:
+        epochs, seed, workers: by default those of the run's spec. settings: as for `api.train`: out, name, address,
+            quiet, say.
+
+    Returns:
+        the folder of the new run, with its results; the old one is only read.
+
+    Raises:
+        RunFailed: when no trial may win. RunError: E630 when there is no such trial.
+    """
+    from gxsearch.api import train
+    from gxsearch.results import leaderboard
+
+    folder = RunDir.open(run)
+    spec = Spec.from_json(folder.facts()["spec"])
+    trial = leaderboard.best(folder) if number is None else leaderboard.find(folder, number)
+    budget = spec.budget.model_copy(update={"epochs": epochs or spec.budget.epochs, "time_s": None})
+    search = spec.search.model_copy(update={"seed": spec.search.seed if seed is None else seed})
+    spec = dataclasses.replace(spec, budget=budget, search=search)
+    settings["name"] = settings.get("name") or fresh_name(f"{spec.name}-refit")
+    return train(spec, trial=trial.params, workers=workers or spec.resources.workers, trainer=True, **settings)
 
 
 def replay(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gxsearch.after import ablate, embed, embedded_path, generate, genes, open_model, predict, replay, warmed
+from gxsearch.after import ablate, embed, embedded_path, generate, genes, open_model, predict, refit, replay, warmed
 from gxsearch.comparing import compare
 from gxsearch.confirming import confirm
 from gxsearch.results.run_dir import RunDir, fresh_name, named, refuse_existing
@@ -16,7 +16,7 @@ from gxsearch.steps import concluded, run_confirm, run_first, run_search
 
 __all__ = ["ablate", "check", "embed", "embedded_path", "generate", "genes", "load_spec", "open_model"]
 __all__ += ["compare", "confirm"]
-__all__ += ["predict", "pseudobulk", "replay", "resume", "train", "tune", "warmed"]
+__all__ += ["predict", "pseudobulk", "refit", "replay", "resume", "train", "tune", "warmed"]
 LOCAL = "local"
 
 
@@ -142,13 +142,16 @@ def train(
     out: str | Path = "runs",
     name: str | None = None,
     workers: int = 1,
+    trainer: bool = False,
+    address: str = LOCAL,
     quiet: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> RunDir:
     """Train once, without a search; the run folder is that of a search of one trial.
 
     Settings are the fixed ones of the spec; for searched ones those of `trial`, else of the first start point, else
-    the model's defaults. One worker trains in this process; more train under Ray's TorchTrainer.
+    the model's defaults. One worker trains in this process; more train under Ray's TorchTrainer, and one does too
+    with `trainer`, on the Ray at `address`.
     """
     from gxsearch.console import Progress
     from gxsearch.search.deadline import Deadline
@@ -164,12 +167,12 @@ def train(
 
     def run_here(opened: Any) -> None:
         with Progress(opened.referee, Deadline(None), quiet=quiet) as progress:
-            if workers == 1 or opened.spec.model != spec.model:
+            if not (trainer or workers > 1) or opened.spec.model != spec.model:
                 search_here(opened.spec, opened.run, opened.table, opened.referee, progress.tick)
             else:
                 from gxsearch.search.refit import search_under_trainer
 
-                search_under_trainer(opened.spec, opened.run, opened.table, opened.referee, progress.tick)
+                search_under_trainer(opened.spec, opened.run, opened.table, opened.referee, progress.tick, address)
         opened.close("done")
 
     with told(folder):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -14,16 +13,12 @@ import click
 from gxsearch import __version__
 from gxsearch.clusters import cluster
 from gxsearch.errors import AGAIN, Fault, GxError, SpecError
-from gxsearch.finished import ablate, genes, grid, predict, replay
-from gxsearch.verbs import Verbs, data, generate
+from gxsearch.finished import ablate, genes, grid, predict, refit, replay
+from gxsearch.verbs import ADDRESS, RUNS, Verbs, data, generate
 from gxsearch.verdicts import compare, confirm, is_comparison
 
 SETS = click.option("-s", "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a value of the file.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-RUNS = click.option(
-    "-o", "--out", default=lambda: os.environ.get("GXSEARCH_RUNS", "runs"), help="Folder of runs (GXSEARCH_RUNS)."
-)
-ADDRESS = click.option("--address", default="local", show_default=True, help="Ray cluster; local starts one here.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -194,7 +189,7 @@ def export(run: str, out: str | None) -> None:
     click.echo(write(folder, number, out))
 
 
-for verb in (compare, confirm, predict, generate, genes, grid, ablate, replay):
+for verb in (compare, confirm, predict, generate, genes, grid, ablate, refit, replay):
     cli.add_command(verb)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from gxsearch.errors import RunFailed
-from gxsearch.verbs import named
+from gxsearch.verbs import ADDRESS, RUNS, named
 
 
 @click.command()
@@ -83,6 +83,24 @@ def replay(run: str, trial: int | None, keep: bool, as_json: bool, quiet: bool) 
     click.echo(json.dumps(told, indent=1) if as_json else listing.replayed(told))
     if told["verdict"] == "differs":
         raise RunFailed.one("E715", run, f"trial {told['trial']:03d} does not repeat", "see the reasons above")
+
+
+@click.command()
+@click.argument("run", metavar="RUN[/NNN]")
+@click.option("--epochs", type=click.IntRange(1), help="By default those of the search.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="By default that of the search.")
+@click.option("--workers", type=click.IntRange(1), help="Processes that train together; by default as in the search.")
+@click.option("--name", help="Name of the new run's folder.")
+@RUNS
+@ADDRESS
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+def refit(run: str, quiet: bool, **asked: Any) -> None:
+    """Train the best settings once more under Ray's TorchTrainer: longer, over more workers, by another seed."""
+    from gxsearch import api, listing
+
+    folder, number = listing.split_trial(run)
+    say = (lambda text: None) if quiet else partial(click.echo, err=True)
+    click.echo(listing.ending(api.refit(folder.path, number, quiet=quiet, say=say, **asked)))
 
 
 @click.command()

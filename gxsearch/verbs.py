@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -9,6 +10,11 @@ from typing import Any
 import click
 
 from gxsearch.errors import did_you_mean
+
+RUNS = click.option(
+    "-o", "--out", default=lambda: os.environ.get("GXSEARCH_RUNS", "runs"), help="Folder of runs (GXSEARCH_RUNS)."
+)
+ADDRESS = click.option("--address", default="local", show_default=True, help="Ray cluster; local starts one here.")
 
 
 class Verbs(click.Group):

@@ -20,7 +20,7 @@ _HAIR = 1e-6
 """Share of an epoch by which floating point may put the end of a cycle off."""
 
 
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,10 @@ class TrainConfig(Config):
     min_delta: float = knob(0.0, doc="least improvement of the objective that patience and plateau heed", low=0.0)
     target: float | None = knob(None, doc="a training ends once its warm-up is over and the objective is this good")
     accumulate: int = knob(1, doc="batches whose gradients are averaged for one step of the optimizer", low=1)
-    precision: Precision = knob("fp32", doc="of the forward pass: auto is bf16 on a GPU that has it, else fp32")
+    precision: Precision = knob(
+        "fp32", doc="of the forward pass: auto is bf16 on a GPU that has it, else fp32; tf32 rounds products on a GPU"
+    )
+    sync_batchnorm: bool = knob(True, doc="batch norms see the batches of all workers (on GPUs; else each its own)")
 
 
 class GeneModel(nn.Module, ABC):

@@ -77,7 +77,7 @@ class TransformerTrain(TrainConfig):
     grad_clip: float = knob(1.0, doc="largest norm of the gradient; 0 does not clip", low=0.0)
     schedule: Schedule = knob("cosine", doc="learning rate over the training")
     warmup: float = knob(0.1, doc="share of the training in which the rate rises from 0", low=0.0, high=0.9)
-    precision: Precision = knob("auto", doc="auto: bf16 on a GPU that has it, else fp32")
+    precision: Precision = knob("auto", doc="auto: bf16 on a GPU that has it, else fp32; fp16 scales its loss")
     trunk_lr: float = knob(1.0, doc="rate of all but the heads, as a multiple of lr", low=0.0, high=100.0)
     checkpointing: bool = knob(False, doc="compute activations again in the backward pass: less memory, more time")
 

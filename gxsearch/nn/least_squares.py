@@ -62,9 +62,7 @@ def most_probable(
 
 
 @torch.no_grad()
-def levenberg_marquardt(
-    z_nk: Tensor, squares: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]], steps: int
-) -> Tensor:
+def levenberg_marquardt(z_nk: Tensor, squares: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]], steps: int) -> Tensor:
     """Return the vectors (n, k) after `steps` damped Gauss-Newton steps.
 
     `squares` gives each row's sum of squares (n,), half its gradient J'r (n, k), and J'J (n, k, k). A step that makes

@@ -210,8 +210,10 @@ def _told(
 
 
 def _row(rank: int, one: Contender) -> dict[str, Any]:
-    values = {part: {name: column(one.trainings, part, name).tolist() for name in getattr(one.trainings[0], part)}
-              for part in ("val", "test")}
+    values = {
+        part: {name: column(one.trainings, part, name).tolist() for name in getattr(one.trainings[0], part)}
+        for part in ("val", "test")
+    }
     if one.kind != "model":
         values = {part: {name: value[:1] for name, value in found.items()} for part, found in values.items()}
     vectors = [training.vectors for training in one.trainings if training.split == 0]

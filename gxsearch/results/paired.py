@@ -86,9 +86,7 @@ def called(difference: Difference, p: float | None) -> Literal["better", "worse"
     return "better" if difference.mean > 0 else "worse"
 
 
-def _told(
-    mean: float, variance: float | None, free: float, effect: float | None, seeds: int, rows: int
-) -> Difference:
+def _told(mean: float, variance: float | None, free: float, effect: float | None, seeds: int, rows: int) -> Difference:
     """Return a difference with its t interval; candidates that are the same everywhere do not differ (p = 1)."""
     if variance is None or free <= 0:
         return Difference(mean, None, None, None, effect, seeds, rows)

@@ -77,7 +77,7 @@ def stopping(found: Sequence[TrialRecord], objective: Objective, epochs: int) ->
     the epoch at which the trial was stopped, and the chance is the share of draws from the line's posterior prediction
     (its own uncertainty included, so it is wide far from the completed trials) that beat the winner. Completed trials
     are those that the rule spared: the estimate knows nothing of late crossings that none of them show. In simulated
-    searches with halving it came out at one to ten times the true frequency, never below: hence "at most".
+    searches with halving it came out at one to forty times the true frequency, never below: hence "at most".
 
     Args:
         found: all trials of the ledger.

@@ -98,7 +98,7 @@ def train_here(job: Job, bench: Bench, place: Place, folder: Path, report: Calla
 def train_rank(job: Job, bench: Bench, place: Place, folder: Path, report: Callable[[dict], bool]) -> None:
     """Train a job as the rank that Ray Train's session says; rank 0 reports, and the others heed what it hears."""
     torch.set_num_threads(max(1, int(place.cpus)))
-    runtime = TrainRuntime(place.device)
+    runtime = TrainRuntime(bench.device)
     board = Board(folder) if runtime.rank == 0 else None
     try:
         for metrics, model in session(job, bench, runtime, folder / "checkpoints"):

@@ -19,6 +19,7 @@ from gxsearch.results.run_dir import write_atomic
 from gxsearch.search.disk import is_out
 from gxsearch.search.draw import ending
 from gxsearch.search.rank import Place, Stepper, train_here
+from gxsearch.search.refit import Following
 from gxsearch.search.watchdog import Watchdog
 from gxsearch.training.session import Bench, Job
 
@@ -35,7 +36,7 @@ class GxTrial(tune.Trainable):
         assert table is not None and place is not None
         self._table, self._place = table, place
         self._bench: Bench | None = None
-        self._stepper: Stepper | None = None
+        self._stepper: Stepper | Following | None = None
         self._watchdog: Watchdog | None = None
         self._peers: list[Any] = []
         self._running: list[Any] = []
@@ -52,8 +53,7 @@ class GxTrial(tune.Trainable):
         try:
             if self._stepper is None:
                 self._stepper = self._start()
-            self._watchdog.begin()
-            metrics = self._stepper.next(lambda: self._watchdog.look(self._bench.pulse))
+            metrics = self._next()
         except TrialError as error:
             return self._ended(*ending(error))
         except ray.exceptions.RayError:
@@ -66,6 +66,10 @@ class GxTrial(tune.Trainable):
             return self._ended("failed", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
         assert metrics is not None, "a step was asked for after the last epoch"
         return {"metrics": list(metrics.items())}
+
+    def rest(self) -> None:
+        """End a training that was stopped at once, not only when the next draw comes."""
+        self._stop()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Save nothing: checkpoints are in the run folder, written as the training goes."""
@@ -98,6 +102,10 @@ class GxTrial(tune.Trainable):
     def _ended(self, state: str, reason: str) -> dict[str, Any]:
         return {"ended": state, "reason": reason}
 
+    def _next(self) -> dict[str, Any] | None:
+        self._watchdog.begin()
+        return self._stepper.next(lambda: self._watchdog.look(self._bench.pulse))
+
     def _start(self) -> Stepper:
         job, folder = self._job, self._folder
         if self._bench is None:
@@ -118,6 +126,27 @@ class GxTrial(tune.Trainable):
         if self._stepper is not None:
             self._stepper.stop()
             self._stepper = None
+
+
+class TrainerTrial(GxTrial):
+    """Trains each draw under a TorchTrainer of its own; this actor only follows it, on the head.
+
+    `table` is a list with a reference to the shared table: workers on other nodes take it from there.
+    """
+
+    def cleanup(self) -> None:
+        """End the training, and free what its workers have."""
+        self._stop()
+
+    def _next(self) -> dict[str, Any] | None:
+        return self._stepper.next()
+
+    def _start(self) -> Following:
+        name = f"{self._folder.parent.parent.name}-{self._folder.name}"
+        return Following(self._config, self._table[0], self._place, name)
+
+    def _raise_if_a_rank_is_lost(self) -> None:
+        """Nothing: Ray Train starts lost ranks again."""
 
 
 @ray.remote

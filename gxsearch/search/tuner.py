@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -22,15 +23,17 @@ from gxsearch.results.run_dir import RunDir
 from gxsearch.search.deadline import Deadline
 from gxsearch.search.disk import Room
 from gxsearch.search.draw import draw_config
-from gxsearch.search.rank import Place
+from gxsearch.search.orphans import Orphans
 from gxsearch.search.referee import Referee, Standing
+from gxsearch.search.refit import place_of
 from gxsearch.search.spec import Spec
-from gxsearch.search.trial import GxTrial
+from gxsearch.search.trial import GxTrial, TrainerTrial
 from gxsearch.search.watchdog import STALLED
 from gxsearch.training.course import is_last
 
 RETRIES = 2
 """How often a trial whose process was lost goes on from its checkpoint."""
+HEAD = "node:__internal_head__"
 PREEMPTIONS = 20
 """How often it does so besides where its machine was taken away with notice, as cheap ones of a cloud are."""
 
@@ -54,19 +57,17 @@ def search(
         RunFailed: E711 when the disk is full, E714 when it fails, E713 when the run folder is gone.
     """
     deadline.start()
-    given = spec.resources
-    place = Place(cpus=given.cpus, gpus=given.gpus, stall_s=given.stall_s, world_size=given.workers)
-    bundle = {"CPU": place.cpus, **({"GPU": place.gpus} if place.gpus else {})}
+    trainable, resources = _trainable(spec, table)
     numbers: dict[str, int] = {}
     room = Room(run, slots)
     scratch = tempfile.mkdtemp(prefix="gxsearch-")  # Tune's own state, which nothing of ours reads
     with _stopped_by_signals() as caught, _logged_to(run.log):
         try:
             tune.run(
-                tune.with_parameters(GxTrial, table=table, place=place),
+                trainable,
                 name=spec.name,
                 num_samples=-1,
-                resources_per_trial=tune.PlacementGroupFactory([bundle] * place.world_size),
+                resources_per_trial=resources,
                 storage_path=scratch,
                 search_alg=Draws(referee, numbers, room, lambda trial: draw_config(spec, run, trial)),
                 scheduler=Verdicts(referee, numbers, room, slots),
@@ -89,6 +90,18 @@ def search(
     if not caught and not referee.done:
         caught.append(signal.SIGUSR1)  # Tune takes this one itself, and ends its run as for ours
     return caught[0] if not referee.done else None
+
+
+def _trainable(spec: Spec, table: Table) -> tuple[Any, tune.PlacementGroupFactory]:
+    """Return what trains a draw, and what its actor asks of Ray."""
+    place = place_of(spec)
+    if spec.resources.backend == "trainer":  # Ray Train places the workers; their trial's actor is on the head
+        trainable = tune.with_parameters(TrainerTrial, table=[ray.put(table)], place=place)
+        return trainable, tune.PlacementGroupFactory([{HEAD: 0.001}])
+    bundle = {"CPU": place.cpus, **({"GPU": place.gpus} if place.gpus else {})}
+    return tune.with_parameters(GxTrial, table=table, place=place), tune.PlacementGroupFactory(
+        [bundle] * place.world_size
+    )
 
 
 def _not_kept(self: object) -> tuple[type, tuple]:
@@ -160,9 +173,12 @@ class Verdicts(FIFOScheduler):
         self._room.number = result.get("disk", self._room.number)
         if self._room.lost:
             return TrialScheduler.STOP
+        verdict = TrialScheduler.STOP
         with self._room.noted():
-            return self._verdict(self._numbers[trial.trial_id], result)
-        return TrialScheduler.STOP
+            verdict = self._verdict(self._numbers[trial.trial_id], result)
+        if verdict == TrialScheduler.STOP and self._referee.spec.resources.backend == "trainer":
+            trial.temporary_state.ray_actor.rest.remote()
+        return verdict
 
     def _verdict(self, number: int, result: dict[str, Any]) -> str:
         if "ended" in result:
@@ -199,11 +215,14 @@ class Pulse(tune.Callback):
     def __init__(self, referee: Referee, numbers: dict[str, int], deadline: Deadline, tick: Callable[[], None]):
         self._referee, self._numbers, self._deadline, self._tick = referee, numbers, deadline, tick
         self._again: Counter[str] = Counter()
+        self._orphans = Orphans()
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """End the search when its time is up; refresh the display."""
         if self._deadline.over() and not self._referee.done:
             self._referee.cut("time budget")
+        if self._referee.spec.resources.backend == "trainer":
+            self._orphans.look()
         self._tick()
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from gxsearch.training.session import Bench
 
 STALLED = "stalled.txt"
 """In the folder of a trial: where each of its threads stood when it was ended."""
@@ -49,3 +54,30 @@ class Watchdog:
             file.flush()
             faulthandler.dump_traceback(file, all_threads=True)
         os._exit(1)  # the thread that hangs cannot be ended otherwise
+
+
+class Watch:
+    """Looks every second, in a thread, while the training goes on."""
+
+    def __init__(self, watchdog: Watchdog, bench: Bench):
+        self._watchdog, self._bench = watchdog, bench
+        self._on, self._over = threading.Event(), threading.Event()
+        self._on.set()
+        threading.Thread(target=self._look, daemon=True).start()
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Look away: the training waits for an answer."""
+        self._on.clear()
+        yield
+        self._watchdog.begin()
+        self._on.set()
+
+    def end(self) -> None:
+        """Look no more."""
+        self._over.set()
+
+    def _look(self) -> None:
+        while not self._over.wait(1.0):
+            if self._on.is_set():
+                self._watchdog.look(self._bench.pulse)

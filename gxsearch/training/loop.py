@@ -6,7 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -22,6 +22,7 @@ from gxsearch.models.base import GeneModel, Losses, Measures, Precision, TrainCo
 from gxsearch.nn.schedules import rate
 from gxsearch.training.checkpoint import State
 from gxsearch.training.memory import Parts, joined, loss_of
+from gxsearch.training.precision import Steps, one_norm, precise, set_tf32
 from gxsearch.training.runtime import Runtime
 from gxsearch.training.sums import Metrics, Sums
 
@@ -49,17 +50,20 @@ def epochs(
     torch.manual_seed(derive(seed, "model"))
     if resume is not None:
         model.load_state_dict(resume.model)
-    module = runtime.prepare(model)
+    set_tf32(config.precision)
+    module = runtime.prepare(one_norm(model, config, runtime))
     optimizer = torch.optim.Adam(model.parameter_groups(config), lr=config.lr, fused=True)
+    steps = Steps(optimizer, runtime.device, config)
     rates, cut = [group["lr"] for group in optimizer.param_groups], Parts(model, runtime.world_size)
     if resume is not None:
         optimizer.load_state_dict(resume.optimizer)
+        steps.load(resume.record.get("scale", {}))
     done = resume.record["epoch"] if resume is not None else 0
     for epoch in range(done + 1, length + 1):
         begun = time.perf_counter()
         torch.manual_seed(derive(seed, "noise", epoch, runtime.rank))
         now = [rate * factor() for rate in rates]
-        metrics = _train(runtime, module, optimizer, examples, config, cut, now, (epoch, length, seed))
+        metrics = _train(runtime, module, steps, examples, config, cut, now, (epoch, length, seed))
         trained = time.perf_counter()
         metrics |= _validate(runtime, model, examples, config.precision, cut)
         metrics |= {"data/parts": float(cut.number)} if cut.number > 1 else {}
@@ -68,7 +72,12 @@ def epochs(
         metrics["time/epoch_s"] = time.perf_counter() - begun
         metrics["data/values_per_s"] = examples.n_values / (trained - begun)
         _check(metrics)
-        yield metrics, lambda epoch=epoch: State(model.state_dict(), optimizer.state_dict(), {"epoch": epoch})
+        yield (
+            metrics,
+            lambda epoch=epoch: State(
+                model.state_dict(), optimizer.state_dict(), {"epoch": epoch, "scale": steps.state()}
+            ),
+        )
 
 
 def derive(seed: int, *parts: Any) -> int:
@@ -80,7 +89,7 @@ def derive(seed: int, *parts: Any) -> int:
 def _train(
     runtime: Runtime,
     module: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    steps: Steps,
     examples: Examples,
     config: TrainConfig,
     cut: Parts,
@@ -91,19 +100,16 @@ def _train(
     epoch, length, seed = when
     generator = torch.Generator().manual_seed(derive(seed, "batches", epoch))
     batches = examples.train(config.batch_size, generator, rank=runtime.rank, world_size=runtime.world_size)
-    sums, steps = Sums(), examples.steps(config.batch_size)
-    backward = Backward(runtime.device, module, config.precision, cut)
-    clear = lambda: optimizer.zero_grad(set_to_none=True)  # noqa: E731
+    sums, n_steps = Sums(), examples.steps(config.batch_size)
+    backward = Backward(runtime.device, module, config.precision, cut, steps)
     for number, together in enumerate(_batched(batches, config.accumulate)):
         first = number * config.accumulate
-        progress = [(epoch - 1 + (first + i) / steps) / length for i in range(len(together))]
-        clear()
-        found = cut.fitting(partial(backward, together, progress), undo=clear)
-        if config.grad_clip:
-            nn.utils.clip_grad_norm_(module.parameters(), config.grad_clip)
-        for group, full in zip(optimizer.param_groups, rates, strict=True):
+        progress = [(epoch - 1 + (first + i) / n_steps) / length for i in range(len(together))]
+        steps.clear()
+        found = cut.fitting(partial(backward, together, progress), undo=steps.clear)
+        for group, full in zip(steps.optimizer.param_groups, rates, strict=True):
             group["lr"] = full * rate(config.schedule, progress[-1], config.warmup)
-        optimizer.step()
+        steps.step(module)
         for losses, batch in zip(found, together, strict=True):
             sums.add(losses, batch.total)
     return sums.metrics("train", runtime)
@@ -124,6 +130,7 @@ class Backward:
     module: nn.Module
     precision: Precision
     cut: Parts
+    steps: Steps
 
     def __call__(self, together: list[Batch], progress: list[float]) -> list[Losses]:
         """Return the losses of the batches."""
@@ -139,19 +146,8 @@ class Backward:
         with precise(self.device, self.precision):
             losses = self.module(piece, progress)
         loss = losses.total if piece is batch else loss_of(losses, piece, len(batch.x))
-        (loss / n if n > 1 else loss).backward()
+        self.steps.backward(loss / n if n > 1 else loss)
         return losses
-
-
-def precise(device: torch.device, precision: Precision) -> AbstractContextManager:
-    """Return the context of a forward pass at this precision; weights, gradients and optimizer stay fp32.
-
-    bf16 has the range of fp32, so that no loss needs to be scaled.
-    """
-    able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    if precision == "bf16" or (precision == "auto" and able):
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext()
 
 
 @torch.no_grad()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from shell import PACE, TOY, Command
+from shell import PACE, TOY, Cluster, Command
 
 from gxsearch.cli import main
 
@@ -33,6 +34,15 @@ def start(folder) -> Iterator[Callable[..., Command]]:
     yield begin
     for command in started:
         command.stop()
+
+
+@pytest.fixture
+def cluster(folder, request) -> Iterator[Cluster]:
+    """A cluster that wants a token, as yet of its head alone, which has a CPU, or as many as the test's parameter."""
+    with tempfile.TemporaryDirectory(prefix="gxnodes-") as scratch:
+        made = Cluster(folder, scratch, f"--num-cpus={getattr(request, 'param', 1)}")
+        yield made
+        made.stop()
 
 
 @pytest.fixture

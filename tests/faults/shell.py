@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -94,6 +95,53 @@ class Command:
         except OSError:
             return False
         return state not in "ZX" and (int(session) == self.process.pid or marked)
+
+
+class Node(Command):
+    """A node of a Ray cluster, as `ray start` makes it."""
+
+    program = ("-m", "ray.scripts.scripts")
+
+
+class Cluster:
+    """Nodes with a CPU each, on this machine; `words` are told to the head's `ray start`."""
+
+    def __init__(self, folder: Path, scratch: str, *words: str):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.address = f"127.0.0.1:{probe.getsockname()[1]}"
+        self._folder, self._scratch, self._nodes = folder, scratch, []
+        self.head = self._begun("--head", f"--port={self.address[10:]}", "--include-dashboard=false", *words)
+
+    def add(self, *words: str) -> Node:
+        """Start a node more."""
+        return self._begun(f"--address={self.address}", *words)
+
+    def drain(self, node: Node) -> None:
+        """Tell Ray that a node is about to be taken away, as the autoscaler does."""
+        (raylet,) = node.pids("raylet/raylet --")
+        words = Path(f"/proc/{raylet}/cmdline").read_text().split("\0")
+        identity = next(word.removeprefix("--node_id=") for word in words if word.startswith("--node_id="))
+        why = ("--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=spot", "--deadline-remaining-seconds=1")
+        words = ("drain-node", f"--address={self.address}", f"--node-id={identity}", *why)
+        told = Node(self._folder, *words, **self._settings)
+        assert told.wait(60) == 0, told.err
+
+    def stop(self) -> None:
+        """End all of it."""
+        for node in reversed(self._nodes):
+            node.stop()
+
+    @property
+    def _settings(self) -> dict[str, str]:
+        return {"RAY_AUTH_MODE": "token", "RAY_health_check_period_ms": "500", "RAY_TMPDIR": self._scratch}
+
+    def _begun(self, *words: str) -> Node:
+        common = ("start", "--block", "--num-cpus=1", "--disable-usage-stats")
+        self._nodes.append(Node(self._folder, *common, *words, **self._settings))
+        node = self._nodes[-1]
+        wait_for(lambda: "Ray runtime started" in node.out, 60, lambda: node.out + node.err)
+        return node
 
 
 def _words(pid: int) -> str:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import socket
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shell import Command, count, wait_for
+from shell import count, wait_for
 
 from gxsearch.results.ledger import trials
 from gxsearch.results.run_dir import RunDir
@@ -50,35 +47,11 @@ def test_the_traces_of_a_dead_ray_are_not_followed(folder, start):
     command.check_gone()
 
 
-class Node(Command):
-    """A node of a Ray cluster, as `ray start` makes it."""
-
-    program = ("-m", "ray.scripts.scripts")
-
-
-@pytest.fixture
-def cluster(folder) -> Iterator[tuple[str, Node, Node]]:
-    """A cluster of two nodes with a CPU each that wants a token: its address, its head and the other node."""
-    with socket.socket() as probe, tempfile.TemporaryDirectory(prefix="gxnodes-") as scratch:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-        probe.close()
-        common = ("start", "--block", "--num-cpus=1", "--disable-usage-stats")
-        settings = {"RAY_AUTH_MODE": "token", "RAY_health_check_period_ms": "500", "RAY_TMPDIR": scratch}
-        head = Node(folder, *common, "--head", f"--port={address[10:]}", "--include-dashboard=false", **settings)
-        wait_for(lambda: "Ray runtime started" in head.out, 60, lambda: head.out + head.err)
-        other = Node(folder, *common, f"--address={address}", **settings)
-        wait_for(lambda: "Ray runtime started" in other.out, 60, lambda: other.out + other.err)
-        yield address, head, other
-        other.stop()
-        head.stop()
-
-
 @pytest.mark.fault("F02", "F36")
 def test_a_node_that_is_lost_costs_nothing_and_the_ray_of_others_is_left_running(folder, start, cluster):
-    address, head, other = cluster
+    other = cluster.add()
     run = RunDir(folder / "runs" / "run")
-    command = start("tune", "slow.yaml", "--name", "run", "-q", "--address", address)
+    command = start("tune", "slow.yaml", "--name", "run", "-q", "--address", cluster.address)
     wait_for(lambda: count(run, "epoch") >= 9, why=lambda: command.err)
 
     other.stop()
@@ -87,4 +60,4 @@ def test_a_node_that_is_lost_costs_nothing_and_the_ray_of_others_is_left_running
     assert [t.number for t in trials(run.ledger)] == list(range(12))
     assert not [t for t in trials(run.ledger) if t.state == "failed"]
     command.check_gone()
-    assert head.pids("gcs_server")
+    assert cluster.head.pids("gcs_server")

@@ -230,7 +230,7 @@ def test_contextual_vectors_are_summed_by_gene():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_gpu_gives_the_losses_of_the_cpu(precision):
-    from gxsearch.training.loop import precise
+    from gxsearch.training.precision import precise
 
     batch = rows(hidden=torch.rand(6, GENES) < 0.4)
     on_gpu = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}

@@ -18,11 +18,12 @@ def slots():
 def run_search(slots, toy_table, tmp_path):
     """Return a function that runs a search of the toy model and returns its folder."""
     from gxsearch.search.deadline import Deadline
+    from gxsearch.search.launch import fitting
     from gxsearch.search.opening import begin
     from gxsearch.search.tuner import search
 
     def run(spec, name="run", ticks=lambda: None):
-        opened = begin(spec, toy_table, slots // spec.resources.workers, tmp_path / name)
+        opened = begin(spec, toy_table, fitting(spec.resources), tmp_path / name)
         deadline = Deadline(spec.budget.time_s)
         search(spec, opened.run, toy_table, opened.referee, slots=opened.slots, deadline=deadline, tick=ticks)
         opened.close("done")
