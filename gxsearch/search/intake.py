@@ -74,11 +74,14 @@ class _Undrawn(TorchFunctionMode):
         return args[0] if args else given["tensor"]
 
 
+def weights(spec: Spec, params: dict[str, Any], sizes: Dims) -> int:
+    """Return the number of weights of a draw's model; nothing is drawn or written, so it takes no room."""
+    kind = registry.get(spec.model)
+    with _Undrawn():
+        model = kind(kind.Config(**spec.space.configs(params)["model"]), sizes)
+    return sum(p.numel() for p in model.parameters())
+
+
 def checkpoint_bytes(spec: Spec, sizes: Dims) -> int:
     """Return the size of the largest checkpoint of a space: weights and the two moments of Adam, float32."""
-    kind, largest = registry.get(spec.model), 0
-    for params in islice(spec.space.corners(), _CORNERS):
-        with _Undrawn():
-            model = kind(kind.Config(**spec.space.configs(params)["model"]), sizes)
-        largest = max(largest, sum(p.numel() for p in model.parameters()))
-    return 3 * 4 * largest
+    return 3 * 4 * max(weights(spec, params, sizes) for params in islice(spec.space.corners(), _CORNERS))

@@ -110,7 +110,9 @@ class Resources(Config):
 
     workers: int = knob(1, doc="processes that train one trial together", low=1, high=4096)
     cpus: float = knob(1.0, doc="CPU cores per worker", above=0.0)
-    gpus: float = knob(0.0, doc="GPUs per worker; a share such as 0.5 lets trials share one", low=0.0)
+    gpus: Literal["auto"] | float = knob(
+        0.0, doc="GPUs per worker; 0.5 lets two trials share one; auto measures how many trials fit into one"
+    )
     concurrent: Literal["auto"] | int = knob("auto", doc="trials at once; auto fills the machine or cluster")
     stall_s: float = knob(
         300.0,
