@@ -53,9 +53,7 @@ cli.add_command(check)
 @click.option("--epochs", type=click.IntRange(1), help="Most epochs of a trial.")
 @click.option("--time", metavar="30m", help="Time of the whole search: 90s, 30m, 12h, 2d.")
 @click.option("-j", "--concurrent", type=click.IntRange(1), help="Trials at once.")
-@click.option(
-    "--gpus", type=Gpus(), help="GPUs per worker of a trial; 0.5 lets two trials share one, auto as many as fit."
-)
+@click.option("--gpus", type=Gpus(), help="GPUs per worker of a trial; 0.5 lets two share one, auto as many as fit.")
 @click.option("--seed", type=click.IntRange(0), help="Seed of draws and trainings.")
 @click.option("--from", "older", multiple=True, metavar="RUN", help="Begin with the best settings of this run.")
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Of each --from, how many.")

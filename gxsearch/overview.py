@@ -98,9 +98,7 @@ def _fits(told: dict[str, Any]) -> str:
     fits = told["fits"]
     parts = [f"{fits['cpus']} by CPUs", f"{fits['memory']} by memory ({_size(told['memory_total'])})"]
     if "gpus" in fits:
-        parts.append(
-            f"{fits['gpus']} by GPUs ({told['gpus']:g} for each worker, {fits['card']} fit into one by memory)"
-        )
+        parts.append(f"{fits['gpus']} by GPUs ({told['gpus']:g} for each worker; {fits['card']} fit into one's memory)")
     less = f"; set resources.concurrent: {fits['side_by_side']}" if fits["side_by_side"] < fits["begun"] else ""
     return f"{fits['side_by_side']} trials side by side: {', '.join(parts)}{less}"
 
@@ -112,23 +110,19 @@ def _estimate(spec: Spec, told: dict[str, Any]) -> list[str]:
         return ["search    no draw at random was measured, so nothing is known of the whole"]
     (mean, least, most), (trials, again) = found["trial_s"], found["trials"]
     more = f" and {again} of confirm" if again else ""
-    gpus = f", {_hours(found['gpu_hours'])} GPU-hours" if found["gpu_hours"] else ""
-    whole = f"{trials:,} trials{more} of {duration(mean)} ({figure(least)} to {figure(most)} s)"
-    lines = [f"search    {whole}: {_hours(found['trial_hours'])} trial-hours{gpus}"]
+    gpus = f", {found['gpu_hours']:.3g} GPU-hours" if found["gpu_hours"] else ""
+    whole = f"{trials:,} trials{more} of {mean:.3g} s on average ({least:.3g} to {most:.3g})"
+    lines = [f"search    {whole}: {found['trial_hours']:.3g} trial-hours{gpus}"]
     side = told["fits"]["side_by_side"]
     lines.append(f"wall      {duration(found['wall_s'])} at {side} side by side, unless trials are stopped early")
     if found["cut"] is not None:
+        until = f"budget.time {duration(spec.budget.time_s)} ends it"
+        lines.append(f"            {until} after about {found['cut']} trials")
+    if found["price"] is not None:
         lines.append(
-            f"            budget.time {duration(spec.budget.time_s)} ends it after about {found['cut']} trials"
+            f"price     {found['price']:.3g} for {found['wall_s'] / 3600:.3g} hours of a machine like this one"
         )
-    lines += [f"price     {found['price']:.2f} for {_hours(found['wall_s'] / 3600)} hours of this machine"] * (
-        found["price"] is not None
-    )
     return lines
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:.3g}"
 
 
 def aligned(rows: list[list[str]]) -> str:

@@ -50,7 +50,7 @@ class Point:
         return (self.cost, -self.batch)
 
 
-def chosen(spec: Spec, sizes: Dims, most: int = MOST) -> tuple[list[Point], int]:
+def chosen(spec: Spec, sizes: Dims) -> tuple[list[Point], int]:
     """Return the corners that matter, the largest one first, and how many corners the space has.
 
     First those at the largest and at the slowest end of every setting at once, which a space of k ranges has among
@@ -64,19 +64,19 @@ def chosen(spec: Spec, sizes: Dims, most: int = MOST) -> tuple[list[Point], int]
     extremes = [
         _point(spec, sizes, word, found)
         for word, key in (("largest", lambda p: p.large), ("slowest", lambda p: p.slow))
-        if (found := _extreme(spec, sizes, [whole[0], *(point for _, point in single)], key)) is not None
+        if (found := _extreme(spec, sizes, whole[0], single, key)) is not None
     ]
     found: list[Point] = []
     for point in [*extremes, *whole, *_in_turn(spec.space, single, whole[0])]:
-        if len(found) < most and all(point.params != other.params for other in found):
+        if len(found) < MOST and all(point.params != other.params for other in found):
             found.append(point)
     return sorted(found, key=lambda point: point.large, reverse=True), len(named)
 
 
-def drawn(spec: Spec, sizes: Dims, number: int = DRAWS) -> list[Point]:
+def drawn(spec: Spec, sizes: Dims) -> list[Point]:
     """Return draws at random, by the search's seed; one where nothing is searched."""
     rng = random.Random(spec.search.seed)
-    found = [spec.space.draw(lambda _, domain: domain.sample(rng)) for _ in range(number)]
+    found = [spec.space.draw(lambda _, domain: domain.sample(rng)) for _ in range(DRAWS)]
     return [_point(spec, sizes, "", params) for params in (found if spec.space.parameters else found[:1])]
 
 
@@ -101,11 +101,17 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(label(value)).replace(" ", "")
 
 
-def _extreme(spec: Spec, sizes: Dims, points: list[Point], key: Callable[[Point], Any]) -> Params | None:
-    """Return the draw with every setting at the value that is the most by `key` while the others are in the middle."""
+def _extreme(
+    spec: Spec, sizes: Dims, middle: Point, single: list[tuple[str, Point]], key: Callable[[Point], Any]
+) -> Params | None:
+    """Return the draw with every setting at the value that is the most by `key` while the others are in the middle.
+
+    Of values that make no difference it is the last one. None where the model refuses that draw.
+    """
     best: Params = {}
     for parameter in spec.space.parameters:
-        able = [point for point in reversed(points) if parameter.name in point.params]
+        able = [point for name, point in reversed(single) if name == parameter.name]
+        able += [middle] if parameter.name in middle.params else []
         if able:
             best[parameter.name] = max(able, key=key).params[parameter.name]
     params = spec.space.draw(lambda name, domain: best.get(name, domain.middle()))

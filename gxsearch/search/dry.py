@@ -50,7 +50,8 @@ def dry_run(
     points, rows = [*corners, *drawn(spec, sizes)], []
     for point, found in zip(points, _measured(spec, points, device, wish), strict=True):
         rows.append(_row(spec, point, found))
-        say(f"measured {len(rows)} of {len(points)}: {point.name or 'a draw at random'}: {found.state}")
+        state = "" if found.state == "measured" else f": {found.state}"
+        say(f"measured {len(rows)} of {len(points)}: {point.name or 'a draw at random'}{state}")
     if auto and cards:
         largest = max(rows, key=lambda row: row["card"])
         at_once = slots(with_gpus(spec, 0.0).resources, cpus, 0)
@@ -136,5 +137,6 @@ def _fault(row: dict[str, Any], told: Mapping[str, Any], where: str) -> Fault:
     if row["state"] == "raised":
         return Fault("E332", where, f"{named} fails: {row['why']}", "narrow the space, or mend the model")
     have = f" into {row['room'] / 2**30:.1f} GiB of memory" if row["room"] else ""
-    what = f"{named}, {row['parameters']:,} weights, does not fit" + (have if told["device"] == "cpu" else " the GPU")
+    held = f", {row['parameters']:,} weights," if row["parameters"] else ""
+    what = f"{named}{held} does not fit" + (have if told["device"] == "cpu" else " the GPU")
     return Fault("E513", where, what, "narrow the space, lower train.batch_size, or use a larger machine")

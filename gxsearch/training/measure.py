@@ -176,9 +176,9 @@ def measure(job: Job, gauge: Gauge, runtime: Runtime, folder: Path) -> Measured:
         torch.cuda.reset_peak_memory_stats(runtime.device)
     sample.limit(WARM * config.accumulate, WARM_S, config.accumulate)
     parameters, diverged = _train(job, gauge, runtime, folder / "warm", epochs=1)
-    sample.limit(config.accumulate, SECONDS, config.accumulate)
     begun = time.perf_counter()
     if not diverged:
+        sample.limit(config.accumulate, SECONDS, config.accumulate)
         parameters, diverged = _train(job, gauge, runtime, folder / "timed", epochs=job.epochs)
     clock = sample.clock
     return Measured(
