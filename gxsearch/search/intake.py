@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from itertools import islice
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,9 @@ class _Undrawn(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
         given = kwargs or {}
-        if func.__name__ not in ("normal_", "uniform_", "trunc_normal_"):
+        # Functions of torch.nn.init come here whole, and what they call does not.
+        whole = isinstance(func, FunctionType) and func.__module__ == "torch.nn.init"
+        if not whole and func.__name__ not in ("normal_", "uniform_", "trunc_normal_"):
             return func(*args, **given)
         return args[0] if args else given["tensor"]
 
