@@ -29,22 +29,38 @@ def load_spec(path: str | Path, *sets: str) -> Spec:
     return load(path, sets)
 
 
-def check(spec: Spec, *, data: bool = True) -> dict[str, Any]:
+def check(
+    spec: Spec,
+    *,
+    data: bool = True,
+    measure: bool = False,
+    within: float | None = None,
+    price: float | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
     """Check all that can be known before a trial starts; return what was found.
 
-    Keys: corners (settings built at the ends of the space), notes, and with `data` the facts of the table.
+    Keys: corners (settings built at the ends of the space), notes, and with `data` the facts of the table. With
+    `measure` also measured, as `search.dry.dry_run` says: what the search would take, from a few steps of some of its
+    trainings, each of which may take `within` seconds; `price` is that of an hour of this machine.
 
     Raises:
         SpecError: when a corner of the space is refused by the model.
         DataError: with all that is wrong with the data.
+        ResourceError: with `measure`, when not even one trial fits this machine by CPUs and GPUs.
     """
     found: dict[str, Any] = {"corners": spec.check_corners(), "notes": spec.notes}
     if data:
         from gxsearch.search.intake import dims, read_table  # a second that a check of the file only need not pay
 
         table = read_table(spec)
-        dims(spec, table)
+        sizes = dims(spec, table)
         found["facts"] = table.facts
+        if measure:
+            from gxsearch.search.dry import Wish, dry_run
+
+            wish = Wish(price=price) if within is None else Wish(within, price)
+            found["measured"] = dry_run(spec, table, sizes, wish, say)
     return found
 
 
@@ -73,6 +89,7 @@ def tune(
     from gxsearch.search.intake import dims, read_table
     from gxsearch.search.launch import connected, local_resources, slots
     from gxsearch.search.memory import check_memory
+    from gxsearch.search.packing import check_address, settled
 
     spec = warmed(spec, warm) if warm else spec
     spec.check_corners()
@@ -82,14 +99,17 @@ def tune(
         first_spec(spec)  # says what is wrong with its file
     folder = named(out, name or fresh_name(spec.name))
     refuse_existing(folder)  # before Ray is started: it is quick to tell
+    check_address(spec.resources, address)
     here = slots(spec.resources, *local_resources()) if address == LOCAL else 0  # before the data: it is quick to tell
     table = read_table(spec)
-    check_memory(table, here)
+    check_memory(table, here if spec.resources.gpus != "auto" else 1)
     dims(spec, table)  # says whether the data suit the model
+    resources = settled(spec, table, say)
     from gxsearch.search.opening import begin  # imports Ray: only once nothing speaks against it
 
     with told(folder):
-        with connected(address, spec.resources) as fit, begin(spec, table, fit, folder) as opened:
+        with connected(address, resources) as fit, begin(spec, table, fit, folder) as opened:
+            opened.take(resources)
             say(f"{folder}   {fit} trials at once   {spec.data.path}: {table.n_obs} x {table.n_vars}")
             run_first(opened, lambda stage: run_search(stage, quiet), say)
             run_search(opened, quiet)
@@ -115,18 +135,21 @@ def resume(
     from gxsearch.search import confirm as stage
     from gxsearch.search.launch import connected
     from gxsearch.search.opening import reopen
+    from gxsearch.search.packing import check_address, settled
 
     with told(Path(run)):
         with reopen(RunDir.open(run), budget or {}) as opened:
             asked = opened.spec.confirm
-            # how many run at once was settled when the search began; fewer CPUs make it slower, not different
-            resources = opened.spec.resources.model_copy(update={"concurrent": "auto"})
+            check_address(opened.spec.resources, address)
             searched = opened.referee.done
             if searched:
                 run_first(opened, lambda stage: run_search(stage, quiet), say)
                 opened.close("done")
                 trials = stage.picked(opened.run, asked.top)
             if not searched or trials and stage.unfinished(opened.run, opened.spec, asked, trials):
+                opened.take(settled(opened.spec, opened.table, say))
+                # how many run at once was settled when the search began; fewer CPUs make it slower, not different
+                resources = opened.spec.resources.model_copy(update={"concurrent": "auto"})
                 with connected(address, resources) as fit:
                     if not searched:
                         run_first(opened, lambda stage: run_search(stage, quiet), say)

@@ -14,10 +14,9 @@ from gxsearch import __version__
 from gxsearch.clusters import cluster
 from gxsearch.errors import AGAIN, Fault, GxError, SpecError
 from gxsearch.finished import ablate, genes, grid, predict, refit, replay
-from gxsearch.verbs import ADDRESS, RUNS, Verbs, data, generate
+from gxsearch.verbs import ADDRESS, RUNS, SETS, Gpus, Verbs, check, data, generate
 from gxsearch.verdicts import compare, confirm, is_comparison
 
-SETS = click.option("-s", "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a value of the file.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -39,16 +38,7 @@ def models(name: str | None, as_json: bool) -> None:
     click.echo(overview.models(name, as_json=as_json))
 
 
-@cli.command()
-@click.argument("spec")
-@SETS
-@click.option("--no-data", is_flag=True, help="Check the file only.")
-def check(spec: str, sets: Sequence[str], no_data: bool) -> None:
-    """Check a search space file and its data; start nothing."""
-    from gxsearch import api, overview
-
-    loaded = api.load_spec(spec, *sets)
-    click.echo(overview.checked(loaded, api.check(loaded, data=not no_data)))
+cli.add_command(check)
 
 
 @cli.command()
@@ -58,7 +48,7 @@ def check(spec: str, sets: Sequence[str], no_data: bool) -> None:
 @click.option("--epochs", type=click.IntRange(1), help="Most epochs of a trial.")
 @click.option("--time", metavar="30m", help="Time of the whole search: 90s, 30m, 12h, 2d.")
 @click.option("-j", "--concurrent", type=click.IntRange(1), help="Trials at once.")
-@click.option("--gpus", type=click.FloatRange(0), help="GPUs per worker of a trial; 0.5 lets two trials share one.")
+@click.option("--gpus", type=Gpus(), help="GPUs per worker of a trial; 0.5 lets two share one, auto as many as fit.")
 @click.option("--seed", type=click.IntRange(0), help="Seed of draws and trainings.")
 @click.option("--from", "older", multiple=True, metavar="RUN", help="Begin with the best settings of this run.")
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Of each --from, how many.")

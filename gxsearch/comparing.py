@@ -18,6 +18,7 @@ from gxsearch.errors import RunError
 from gxsearch.results.compare_dir import CompareDir
 from gxsearch.results.run_dir import RunDir, fresh_name, named, refuse_existing, sealed, write_atomic
 from gxsearch.search.comparing import Entry, Plan, check_rows, entries, from_json, to_json
+from gxsearch.search.sections import Resources
 from gxsearch.search.stopped import Interrupted
 from gxsearch.steps import concluded, run_confirm, run_first, run_search
 
@@ -55,7 +56,7 @@ def compare(
     given = entries(specs, asked, data=data, sets=sets)
     folder = named(out, name or fresh_name("compare"))
     refuse_existing(folder)
-    tables = _checked(given, asked, address)
+    tables, found = _checked(given, asked, address, say)
     folder.mkdir(parents=True)
     facts = {
         "id": uuid.uuid4().hex,
@@ -68,7 +69,7 @@ def compare(
     }
     place = CompareDir(folder)
     write_atomic(place.facts_file, sealed(facts))
-    return _run(place, given, tables, asked, address, quiet, say)
+    return _run(place, given, tables, asked, address, quiet, say, found)
 
 
 def go_on(folder: Path, *, address: str = "local", quiet: bool = False, say: Say = lambda text: None) -> CompareDir:
@@ -80,34 +81,46 @@ def go_on(folder: Path, *, address: str = "local", quiet: bool = False, say: Say
     place = CompareDir.open(folder)
     facts = place.facts()
     given, asked = [from_json(told) for told in facts["entries"]], read_config(Plan, facts["plan"], "")
-    return _run(place, given, _checked(given, asked, address), asked, address, quiet, say)
+    tables, found = _checked(given, asked, address, say)
+    return _run(place, given, tables, asked, address, quiet, say, found)
 
 
-def _checked(given: Sequence[Entry], asked: Plan, address: str) -> list[Table]:
-    """Return the data of every entry, once nothing speaks against any."""
+def _checked(given: Sequence[Entry], asked: Plan, address: str, say: Say) -> tuple[list[Table], dict[str, Resources]]:
+    """Return the data of every entry and its resources by name, once nothing speaks against any."""
     from gxsearch.results.comparison import measure
     from gxsearch.search import confirm
     from gxsearch.search.intake import dims, read_table
     from gxsearch.search.launch import local_resources, slots
     from gxsearch.search.memory import check_memory
+    from gxsearch.search.packing import check_address, settled
 
     here = {}
     for entry in given:
+        check_address(entry.spec.resources, address)
         entry.spec.check_corners()
         confirm.check(entry.spec, asked.confirm)
         if address == "local":
-            here[entry.name] = slots(entry.spec.resources, *local_resources())
+            fit = slots(entry.spec.resources, *local_resources())
+            here[entry.name] = fit if entry.spec.resources.gpus != "auto" else 1  # until it is settled
     tables = [read_table(entry.spec) for entry in given]
     for entry, table in zip(given, tables, strict=True):
         check_memory(table, here.get(entry.name, 0))
         dims(entry.spec, table)
     check_rows(given, tables)
     measure(tables[0], asked.by)
-    return tables
+    pairs = zip(given, tables, strict=True)
+    return tables, {entry.name: settled(entry.spec, table, say) for entry, table in pairs}
 
 
 def _run(
-    place: CompareDir, given: Sequence[Entry], tables: list[Table], asked: Plan, address: str, quiet: bool, say: Say
+    place: CompareDir,
+    given: Sequence[Entry],
+    tables: list[Table],
+    asked: Plan,
+    address: str,
+    quiet: bool,
+    say: Say,
+    found: dict[str, Resources],
 ) -> CompareDir:
     from gxsearch.results import comparison
     from gxsearch.search.launch import connected, fitting
@@ -115,11 +128,12 @@ def _run(
     with _alone(place):
         say(f"{place.path}   {', '.join(entry.name for entry in given)}   {tables[0].n_obs:,} rows")
         try:
-            with connected(address, given[0].spec.resources):
+            with connected(address, found[given[0].name]):
                 for i, entry in enumerate(given):
                     say(f"{entry.name}: search {i + 1} of {len(given)}")
-                    fit = fitting(entry.spec.resources)
-                    tables[i] = _searched(place, entry, tables[i], asked, fit, quiet, say)
+                    settled = found[entry.name] if entry.spec.resources.gpus == "auto" else None
+                    fit = fitting(found[entry.name])
+                    tables[i] = _searched(place, entry, tables[i], asked, fit, quiet, say, settled)
         except Interrupted as stopped:
             raise Interrupted(RunDir(place.path), stopped.signal) from None
         say("comparison")
@@ -127,7 +141,16 @@ def _run(
     return place
 
 
-def _searched(place: CompareDir, entry: Entry, table: Table, asked: Plan, slots: int, quiet: bool, say: Say) -> Table:
+def _searched(
+    place: CompareDir,
+    entry: Entry,
+    table: Table,
+    asked: Plan,
+    slots: int,
+    quiet: bool,
+    say: Say,
+    settled: Resources | None,
+) -> Table:
     """Search an architecture, make its results, and train its best settings again, as far as that is left to do."""
     from gxsearch.results.comparison import champion
     from gxsearch.search import confirm
@@ -135,6 +158,7 @@ def _searched(place: CompareDir, entry: Entry, table: Table, asked: Plan, slots:
 
     run = place.run(entry.name)
     with reopen(run, {}) if run.run.is_file() else begin(entry.spec, table, slots, run.path) as opened:
+        opened.take(settled or opened.spec.resources)
         run_first(opened, lambda stage: run_search(stage, quiet), say)
         if confirm.done(run):
             opened.close("done")

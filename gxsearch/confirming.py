@@ -33,6 +33,7 @@ def confirm(
     from gxsearch.search import confirm as stage
     from gxsearch.search.launch import connected
     from gxsearch.search.opening import reopen
+    from gxsearch.search.packing import check_address, settled
     from gxsearch.search.sections import Confirm
 
     folder, asked = RunDir.open(run), Confirm(top=top, seeds=seeds, splits=splits)
@@ -42,9 +43,11 @@ def confirm(
     with told(folder.path):
         with reopen(folder, {}) as opened:
             opened.close("done")
+        check_address(opened.spec.resources, address)
         stage.check(opened.spec, asked)
         trials = stage.picked(folder, top)
         if stage.unfinished(folder, opened.spec, asked, trials):
+            opened.take(settled(opened.spec, opened.table, say))
             with connected(address, opened.spec.resources) as fit:
                 run_confirm(opened, asked, fit, quiet, say, trials)
         say("test rows")

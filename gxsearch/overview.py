@@ -60,7 +60,69 @@ def checked(spec: Spec, found: dict[str, Any]) -> str:
     lines.append(f"corners   {found['corners']} built")
     lines += [f"warning   {text}" for text in found.get("facts", {}).get("warnings", [])]
     lines += [f"note      {note}" for note in found["notes"]]
-    return "\n".join([*lines, "ok"])
+    lines += measured(spec, found["measured"]) if "measured" in found else []
+    fine = all(row["state"] in ("measured", "slow") for row in found.get("measured", {}).get("points", []))
+    return "\n".join([*lines, *["ok"] * fine])
+
+
+def measured(spec: Spec, told: dict[str, Any]) -> list[str]:
+    """Return what a dry run found: a line for each corner, one for the draws at random, and what a search takes."""
+    points = told["points"]
+    corners, draws = [row for row in points if row["name"]], [row for row in points if not row["name"]]
+    where = f"{told['threads']} CPU" + "s" * (told["threads"] > 1) if told["device"] == "cpu" else "a GPU"
+    of = f"{len(corners)} of {told['corners']} corners, the largest and slowest among them, and {len(draws)} draws"
+    card = ["GPU"] if told["device"] == "cuda" else []
+    table = [["", "weights", "memory", *card, "s/epoch", "s/trial", ""]]
+    table += [_cells(row["name"], row, card) for row in corners]
+    table += [_cells(f"at random {i}", row, card) for i, row in enumerate(draws, 1)]
+    lines = [f"measured  {of} at random, on {where} of this machine, one at a time"]
+    lines += [f"            {line}" for line in aligned(table).split("\n")]
+    return [*lines, f"fits      {_fits(told)}", *_estimate(spec, told)]
+
+
+def _cells(name: str, row: dict[str, Any], card: list[str]) -> list[str]:
+    held = f"{row['parameters']:,}" if row["parameters"] else "?"
+    if row["state"] != "measured":
+        why = {"too large": "does not fit", "slow": "not measured within its time", "raised": f"fails: {row['why']}"}
+        return [name, held, *["-"] * (3 + len(card)), why[row["state"]]]
+    sizes = [_size(row["memory"]), *[_size(row["card"])] * len(card)]
+    return [name, held, *sizes, *(f"{row[key]:.3g}" for key in ("epoch_s", "trial_s")), "diverges" * row["diverged"]]
+
+
+def _size(n: int) -> str:
+    return f"{n / 2**30:.1f} GiB" if n >= 2**30 else f"{n / 2**20:.0f} MiB"
+
+
+def _fits(told: dict[str, Any]) -> str:
+    """Return how many trials run side by side, and by what."""
+    fits = told["fits"]
+    parts = [f"{fits['cpus']} by CPUs", f"{fits['memory']} by memory ({_size(told['memory_total'])})"]
+    if "gpus" in fits:
+        parts.append(f"{fits['gpus']} by GPUs ({told['gpus']:g} for each worker; {fits['card']} fit into one's memory)")
+    less = f"; set resources.concurrent: {fits['side_by_side']}" if fits["side_by_side"] < fits["begun"] else ""
+    return f"{fits['side_by_side']} trials side by side: {', '.join(parts)}{less}"
+
+
+def _estimate(spec: Spec, told: dict[str, Any]) -> list[str]:
+    """Return what the whole search takes, in time and money."""
+    found = told["estimate"]
+    if found is None:
+        return ["search    no draw at random was measured, so nothing is known of the whole"]
+    (mean, least, most), (trials, again) = found["trial_s"], found["trials"]
+    more = f" and {again} of confirm" if again else ""
+    gpus = f", {found['gpu_hours']:.3g} GPU-hours" if found["gpu_hours"] else ""
+    whole = f"{trials:,} trials{more} of {mean:.3g} s on average ({least:.3g} to {most:.3g})"
+    lines = [f"search    {whole}: {found['trial_hours']:.3g} trial-hours{gpus}"]
+    side = told["fits"]["side_by_side"]
+    lines.append(f"wall      {duration(found['wall_s'])} at {side} side by side, unless trials are stopped early")
+    if found["cut"] is not None:
+        until = f"budget.time {duration(spec.budget.time_s)} ends it"
+        lines.append(f"            {until} after about {found['cut']} trials")
+    if found["price"] is not None:
+        lines.append(
+            f"price     {found['price']:.3g} for {found['wall_s'] / 3600:.3g} hours of a machine like this one"
+        )
+    return lines
 
 
 def aligned(rows: list[list[str]]) -> str:

@@ -1,7 +1,8 @@
-"""The group of verbs, which suggests the nearest; the verbs that make data sets, `gxsearch data VERB`, and curves."""
+"""The group of verbs, which suggests the nearest; `check`, `gxsearch data VERB`, `generate`; options they share."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -29,6 +30,48 @@ class Verbs(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in the order of their definition."""
         return list(self.commands)
+
+
+SETS = click.option("-s", "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a value of the file.")
+
+
+class Gpus(click.ParamType):
+    """A number of GPUs, which may be a share of one, or auto."""
+
+    name = "number|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return auto, or the number."""
+        return value if value == "auto" else click.FloatRange(0).convert(value, param, ctx)
+
+
+@click.command()
+@click.argument("spec")
+@SETS
+@click.option("--no-data", is_flag=True, help="Check the file only.")
+@click.option("--measure", is_flag=True, help="Take a few steps of some trainings; tell what the search would take.")
+@click.option("--within", type=click.FloatRange(1), help="Most seconds of each such training; by default 60.")
+@click.option("--price", type=click.FloatRange(0), help="Price of an hour of a machine like this one.")
+@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(spec: str, sets: Sequence[str], no_data: bool, quiet: bool, as_json: bool, **wish: Any) -> None:
+    """Check a search space file and its data; start nothing. With --measure, also what its search would take."""
+    if not wish["measure"] and (wish["within"] or wish["price"]):
+        raise click.UsageError("--within and --price are of --measure")
+    if wish["measure"] and no_data:
+        raise click.UsageError("--measure needs the data")
+    from gxsearch import api, overview
+
+    loaded = api.load_spec(spec, *sets)
+    say = (lambda text: None) if quiet else partial(click.echo, err=True)
+    found = api.check(loaded, data=not no_data, say=say, **wish)
+    click.echo(json.dumps(found, indent=1) if as_json else overview.checked(loaded, found))
+    if "measured" in found:
+        from gxsearch.search.dry import fault
+
+        wrong = fault(found["measured"], spec)
+        if wrong is not None:
+            raise wrong
 
 
 @click.group(cls=Verbs)

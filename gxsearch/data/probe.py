@@ -44,7 +44,7 @@ def probed(look: Callable[[], list[Fault]], source: str, size: int, *, library: 
         _look(look, source, writing, size)
     os.close(writing)
     try:
-        told = _heard(reading, _seconds(size))
+        told = heard(reading, _seconds(size))
     finally:
         os.close(reading)
         os.kill(child, signal.SIGKILL)
@@ -98,8 +98,8 @@ def _bind(size: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most if soft == resource.RLIM_INFINITY else min(most, soft), hard))
 
 
-def _heard(reading: int, seconds: float) -> bytes | None:
-    """Return all that the copy says until it ends; None when it takes longer than so many seconds."""
+def heard(reading: int, seconds: float) -> bytes | None:
+    """Return all that a process says into a pipe until it ends; None when it takes longer than so many seconds."""
     told, deadline = b"", time.monotonic() + seconds
     while select.select([reading], [], [], max(0.0, deadline - time.monotonic()))[0]:
         piece = os.read(reading, 1 << 16)

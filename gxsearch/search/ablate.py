@@ -21,6 +21,7 @@ from gxsearch.results import ablations, leaderboard
 from gxsearch.results.first import joined
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.search.intake import dims, read_table
+from gxsearch.search.launch import whole_gpus
 from gxsearch.search.spec import Spec
 from gxsearch.search.yaml_file import parse_value
 from gxsearch.training import checkpoint
@@ -89,7 +90,7 @@ def _train(spec: Spec, configs: Configs, table: Table, seed: int, run: RunDir) -
     """Return the validation measures at the best epoch of a training; with labels, of neighbors too."""
     view, budget, objective = spec.data.view, spec.budget.epochs, spec.objective
     job = Job(spec.model, configs["model"], configs["train"], view, budget, seed, objective.metric, objective.mode)
-    runtime = LocalRuntime("cuda" if spec.resources.gpus else "cpu", threads=max(1, int(spec.resources.cpus)))
+    runtime = LocalRuntime("cuda" if whole_gpus(spec.resources) else "cpu", threads=max(1, int(spec.resources.cpus)))
     with tempfile.TemporaryDirectory(dir=run.path, prefix=".ablate-") as work:
         last = [metrics for metrics, _ in session(job, Bench(table, runtime.device), runtime, Path(work))][-1]
         state = checkpoint.read(Path(work) / f"{int(last['best_epoch']):06d}")

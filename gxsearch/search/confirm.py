@@ -90,6 +90,7 @@ def confirm(
         given = table if stage.data == spec.data else joined(run, read_table(stage))
         with reopen(folder, {}) if folder.run.is_file() else begin(stage, given, slots, folder.path) as opened:
             opened.table = given
+            opened.take(spec.resources)
             if opened.referee.done:
                 opened.close("done")
             else:

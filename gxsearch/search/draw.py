@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gxsearch.errors import TrialError
 from gxsearch.results.run_dir import RunDir, write_atomic
-from gxsearch.search.referee import Standing
 from gxsearch.search.spec import Spec
 from gxsearch.training.session import Job
+
+if TYPE_CHECKING:  # it imports Optuna and Ray, which what a draw asks for does not need
+    from gxsearch.search.referee import Standing
 
 
 def draw_config(spec: Spec, run: RunDir, trial: Standing) -> dict[str, Any]:

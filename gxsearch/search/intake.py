@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from itertools import islice
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -69,16 +70,21 @@ class _Undrawn(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
         given = kwargs or {}
-        if func.__name__ not in ("normal_", "uniform_", "trunc_normal_"):
+        # Functions of torch.nn.init come here whole, and what they call does not.
+        whole = isinstance(func, FunctionType) and func.__module__ == "torch.nn.init"
+        if not whole and func.__name__ not in ("normal_", "uniform_", "trunc_normal_"):
             return func(*args, **given)
         return args[0] if args else given["tensor"]
 
 
+def weights(spec: Spec, params: dict[str, Any], sizes: Dims) -> int:
+    """Return the number of weights of a draw's model; nothing is drawn or written, so it takes no room."""
+    kind = registry.get(spec.model)
+    with _Undrawn():
+        model = kind(kind.Config(**spec.space.configs(params)["model"]), sizes)
+    return sum(p.numel() for p in model.parameters())
+
+
 def checkpoint_bytes(spec: Spec, sizes: Dims) -> int:
     """Return the size of the largest checkpoint of a space: weights and the two moments of Adam, float32."""
-    kind, largest = registry.get(spec.model), 0
-    for params in islice(spec.space.corners(), _CORNERS):
-        with _Undrawn():
-            model = kind(kind.Config(**spec.space.configs(params)["model"]), sizes)
-        largest = max(largest, sum(p.numel() for p in model.parameters()))
-    return 3 * 4 * largest
+    return 3 * 4 * max(weights(spec, params, sizes) for params in islice(spec.space.corners(), _CORNERS))

@@ -35,12 +35,13 @@ LOCAL = "local"
 
 
 def slots(resources: Resources, cpus: float, gpus: float) -> int:
-    """Return how many trials fit side by side.
+    """Return how many trials fit side by side; as long as `gpus: auto` is not settled, by CPUs alone.
 
     Raises:
         ResourceError: when not even one fits.
     """
-    need_cpus, need_gpus = resources.workers * resources.cpus, resources.workers * resources.gpus
+    each = 0.0 if resources.gpus == "auto" else resources.gpus
+    need_cpus, need_gpus = resources.workers * resources.cpus, resources.workers * each
     if not _times(need_cpus, cpus):
         what = f"a trial asks for {need_cpus:g} CPUs (workers x cpus), there are {cpus:g}"
         raise ResourceError.one("E501", "resources.cpus", what, "ask for fewer, or search on a cluster with --address")
@@ -67,6 +68,11 @@ def local_resources() -> tuple[int, int]:
     import torch  # a second that a command which starts nothing need not pay
 
     return joblib.cpu_count(), torch.cuda.device_count()
+
+
+def whole_gpus(resources: Resources) -> float:
+    """Return the GPUs per worker of a training that shares none: with `gpus: auto` one, where this machine has any."""
+    return resources.gpus if resources.gpus != "auto" else float(local_resources()[1] > 0)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from gxsearch.errors import TrialError
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.search.disk import is_gone, is_out, told_when_full
 from gxsearch.search.draw import draw_config, ending
+from gxsearch.search.launch import whole_gpus
 from gxsearch.search.referee import Referee, Standing
 from gxsearch.search.sections import Stop
 from gxsearch.search.space import Space
@@ -79,11 +80,12 @@ def single(spec: Spec, params: dict[str, Any] | None, workers: int) -> Spec:
     """
     chosen = params if params is not None else (spec.search.start or [{}])[0]
     named = {f"{group}.{name}": v for group, vs in spec.space.configs(chosen).items() for name, v in vs.items()}
+    given = {"workers": workers, "concurrent": 1, "gpus": whole_gpus(spec.resources)}
     return dataclasses.replace(
         spec,
         space=Space(fixed=named),
         search=spec.search.model_copy(update={"sampler": "random", "start": []}),
         stop=Stop(kind="none"),
         budget=spec.budget.model_copy(update={"trials": 1}),
-        resources=spec.resources.model_copy(update={"workers": workers, "concurrent": 1}),
+        resources=spec.resources.model_copy(update=given),
     )

@@ -35,7 +35,7 @@ def locked(spec: Spec, table: Table) -> dict[str, Any]:
     """
     return {
         "versions": versions(),
-        "machine": machine(gpus=spec.resources.gpus > 0),
+        "machine": machine(gpus=spec.resources.gpus != 0),
         "code": code(spec.model),
         "columns_sha256": columns(table),
         "pretrained_sha256": pretrained(spec),

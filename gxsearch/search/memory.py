@@ -33,6 +33,16 @@ def check_memory(table: Table, slots: int) -> None:
         raise ResourceError.one("E509", table.facts.get("source", "data"), what, f"{fix}, or use a larger machine")
 
 
+def side_by_side(table: Table, peak: int) -> int:
+    """Return how many trials fit into this machine's memory, each of which takes `peak` bytes above its data.
+
+    The data are there once in the process that reads them and once in the store that trials share; the form in which
+    a model reads them is part of the peak.
+    """
+    left = total() - 2 * _bytes(table) - _PROCESS_BYTES
+    return max(0, left // (_PROCESS_BYTES + peak))
+
+
 def total() -> int:
     """Return the bytes of memory that processes here may have: the machine's, or its container's."""
     have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -50,6 +50,12 @@ class Opened:
         self.referee.record(self.ledger)
         self.referee.watchers.append(Scribe(self.spec, self.run).watch)
 
+    def take(self, resources: Resources) -> None:
+        """Give trials these resources from here on; what `gpus: auto` was found to be is told the ledger."""
+        if self.spec.resources.gpus == "auto" and not self.lock.closed:
+            self.ledger.append("gpus_found", gpus=resources.gpus)
+        self.spec = dataclasses.replace(self.spec, resources=resources)
+
     def __enter__(self) -> Opened:
         return self
 

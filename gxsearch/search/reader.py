@@ -145,7 +145,9 @@ class SpecReader:
             return None
         if found.concurrent != "auto" and found.concurrent < 1:
             self._fault("E303", ("resources", "concurrent"), f"must be auto or >= 1, got {found.concurrent}")
-        if found.gpus != math.floor(found.gpus) and (found.gpus > 1 or found.workers > 1):
+        if found.gpus != "auto" and found.gpus < 0:
+            self._fault("E303", ("resources", "gpus"), f"must be auto or >= 0, got {found.gpus:g}")
+        elif found.gpus != "auto" and found.gpus != math.floor(found.gpus) and (found.gpus > 1 or found.workers > 1):
             what = f"a share of a GPU ({found.gpus:g}) is for trials with one worker and less than one GPU"
             self._fault("E303", ("resources", "gpus"), what, "use a whole number")
         return found

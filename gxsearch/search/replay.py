@@ -22,6 +22,7 @@ from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.search import lock
 from gxsearch.search.draw import job_of
 from gxsearch.search.intake import read_table
+from gxsearch.search.packing import with_gpus
 from gxsearch.search.spec import Spec
 from gxsearch.training import checkpoint
 from gxsearch.training.runtime import LocalRuntime
@@ -55,6 +56,8 @@ def replay(
     """
     facts = run.facts()
     spec = Spec.from_json(facts["spec"])
+    if spec.resources.gpus == "auto":  # it ran on a GPU where there was one
+        spec = with_gpus(spec, float(facts["machine"]["gpu"] is not None))
     best = leaderboard.best(run)
     trial = best if number is None else leaderboard.find(run, number)
     if not any(metrics["epoch"] == trial.best_epoch for metrics in trial.history):
@@ -170,7 +173,7 @@ def _near(told: float | None, found: float | None) -> bool:
 
 def _changed(facts: dict[str, Any], spec: Spec) -> dict[str, dict[str, Any]]:
     """Return what of versions, machine and code is not what the run tells; what it does not tell is left out."""
-    machine = lock.machine(gpus=spec.resources.gpus > 0)
+    machine = lock.machine(gpus=spec.resources.gpus != 0)
     pairs = {name: (facts["versions"].get(name), now) for name, now in lock.versions().items()}
     pairs |= {f"machine: {name}": (facts.get("machine", {}).get(name), now) for name, now in machine.items()}
     pairs |= {"code": (facts.get("code"), lock.code(spec.model))}

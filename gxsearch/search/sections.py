@@ -110,7 +110,9 @@ class Resources(Config):
 
     workers: int = knob(1, doc="processes that train one trial together", low=1, high=4096)
     cpus: float = knob(1.0, doc="CPU cores per worker", above=0.0)
-    gpus: float = knob(0.0, doc="GPUs per worker; a share such as 0.5 lets trials share one", low=0.0)
+    gpus: Literal["auto"] | float = knob(
+        0.0, doc="GPUs per worker; 0.5 lets two trials share one; auto measures how many trials fit into one"
+    )
     backend: Literal["actors", "trainer"] = knob(
         "actors",
         doc="actors: processes that serve one trial after the other; trainer: a TorchTrainer of Ray Train for each",

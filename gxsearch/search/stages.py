@@ -54,6 +54,7 @@ def run_first(
         return
     first = narrow(first)
     with reopen(run, {}) if run.run.is_file() else begin(first, read_table(first), opened.slots, run.path) as stage:
+        stage.take(opened.spec.resources)
         if stage.referee.done:
             stage.close("done")
         else:

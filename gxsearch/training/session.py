@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -50,10 +50,13 @@ class Bench:
     """A table on a device and the view fitted to it, kept from one trial to the next.
 
     `pulse` counts the batches that were cut, so that another thread can tell a long epoch from one that hangs.
+    `shown` makes of the view's examples those that are trained on.
     """
 
-    def __init__(self, table: Table, device: torch.device):
-        self.table, self.device, self.pulse = table, device, 0
+    def __init__(
+        self, table: Table, device: torch.device, shown: Callable[[Examples], Examples] = lambda examples: examples
+    ):
+        self.table, self.device, self.pulse, self._shown = table, device, 0, shown
         self._fitted: tuple[Any, View, Examples] | None = None
 
     def view(self, job: Job) -> tuple[View, Examples]:
@@ -62,7 +65,7 @@ class Bench:
         if self._fitted is None or self._fitted[0] != key:
             kind = key[0]
             view = kind.fit(self.table, read_config(kind.Config, job.view_config, "", "data.view"))
-            self._fitted = (key, view, _Counted(view.examples(self.table, self.device), self))
+            self._fitted = (key, view, _Counted(self._shown(view.examples(self.table, self.device)), self))
         return self._fitted[1:]
 
 

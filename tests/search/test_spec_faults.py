@@ -149,6 +149,8 @@ FAULTY = [
     ("resources", "resources: {concurrent: all}", "E303", "must be 'auto' or must be a whole number, got 'all'"),
     ("resources", "resources: {concurrent: 0}", "E303", "must be auto or >= 1, got 0"),
     ("resources", "resources: {workers: 2, gpus: 0.5}", "E303", "a share of a GPU (0.5)"),
+    ("resources", "resources: {gpus: lots}", "E303", "must be 'auto' or must be a number, got 'lots'"),
+    ("resources", "resources: {gpus: -1}", "E303", "must be auto or >= 0, got -1"),
     ("resources", "resources: {gpu: 1}", "E301", "did you mean 'gpus'?"),
     ("resources", "resources: {cpus: 0}", "E303", "must be > 0, got 0"),
     # YAML
