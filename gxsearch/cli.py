@@ -21,7 +21,7 @@ from gxsearch.verdicts import compare, confirm, is_comparison
 SETS = click.option("-s", "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a value of the file.")
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
 RUNS = click.option(
-    "-o", "--out", default=lambda: os.environ.get("GXSEARCH_RUNS", "runs"), help="Folder of runs (GXSEARCH_RUNS)."
+    "-o", "--out", default=lambda: os.environ.get("GXSEARCH_RUNS", "runs"), help="Runs: folder, s3:// (GXSEARCH_RUNS)."
 )
 ADDRESS = click.option("--address", default="local", show_default=True, help="Ray cluster; local starts one here.")
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

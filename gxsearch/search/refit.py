@@ -17,6 +17,7 @@ from ray.train.torch import TorchTrainer
 from gxsearch.data.table import Table
 from gxsearch.errors import TrialError
 from gxsearch.results.run_dir import RunDir
+from gxsearch.results.shelf import Shelf
 from gxsearch.search.draw import draw_config, ending
 from gxsearch.search.launch import connected
 from gxsearch.search.rank import Place, train_rank
@@ -121,7 +122,7 @@ def _train_rank(given: dict[str, Any]) -> None:
         return True
 
     try:
-        train_rank(Job(**config["job"]), bench, place, Path(config["folder"]), write)
+        train_rank(Job(**config["job"]), bench, place, Path(config["folder"]), write, Shelf.read(config))
     except TrialError as error:  # the same on every rank; Train would only try it again
         if ray.train.get_context().get_world_rank() == 0:
             write({"ended": [error.faults[0].code, given["config"]["folder"], error.faults[0].what]})
