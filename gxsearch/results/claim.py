@@ -16,6 +16,9 @@ BEAT_S = 20.0
 STALE_S = 120.0
 """A claim that was not renewed for so long, by the storage's clock, is nobody's any more."""
 
+_HELD: set[str] = set()
+"""The claims that this process holds; others that name it are of searches that lost their storage."""
+
 
 class Taken(Exception):
     """Another process runs the search."""
@@ -40,6 +43,7 @@ class Claim:
             RunError: E605 when another process runs it. StorageError: when the storage fails.
         """
         self._write()
+        _HELD.add(self._name)
         try:
             self._look()
         except Taken as taken:
@@ -62,7 +66,12 @@ class Claim:
 
     def release(self) -> None:
         """Give the run free."""
+        _HELD.discard(self._name)
         self._folder.remove([self._name])
+
+    def give_up(self) -> None:
+        """Leave the run where the storage fails: the claim stays there, and is nobody's."""
+        _HELD.discard(self._name)
 
     def _write(self) -> None:
         self._folder.put(self._name, json.dumps(_self()).encode())
@@ -77,7 +86,7 @@ class Claim:
             if name == self._name:
                 continue
             holder = _parsed(self._folder.read(name))
-            if now - claim.mtime <= STALE_S and not _is_dead(holder):
+            if now - claim.mtime <= STALE_S and not _is_dead(holder, name):
                 raise Taken(f"on {holder.get('host', 'another machine')}, process {holder.get('pid', 'unknown')}")
             stale.append(name)
         self._folder.remove(stale)
@@ -105,11 +114,13 @@ def _parsed(data: bytes | None) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _is_dead(holder: dict[str, object]) -> bool:
-    """Say whether a process of this very machine has ended; of others only the age of their claims tells."""
+def _is_dead(holder: dict[str, object], name: str) -> bool:
+    """Say whether a process of this very machine has ended, or given up; of others only the age of a claim tells."""
     pid = holder.get("pid")
     if not _boot() or holder.get("boot") != _boot() or type(pid) is not int or pid <= 0:
         return False
+    if pid == os.getpid():
+        return name not in _HELD
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

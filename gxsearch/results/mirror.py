@@ -102,6 +102,7 @@ class Mirror:
             self.failure = error.reason
             return self.lost()
         finally:
+            self._claim.give_up()
             _OPEN.pop(self.folder, None)
 
     def lost(self) -> GxError:

@@ -36,14 +36,16 @@ def saved(run: RunDir, number: int) -> list[int]:
     return sorted(here | far.saved(folder) if far else here)
 
 
-def drop(run: RunDir, number: int, epoch: int) -> None:
-    """Delete a checkpoint."""
+def drop(run: RunDir, number: int, epoch: int, *, at_once: bool = False) -> None:
+    """Delete a checkpoint; on object storage after the ledger of now is there, or `at_once`."""
     folder, far = run.checkpoints(number), mirror.of(run.path)
     if far is None:
         shutil.rmtree(folder / f"{epoch:06d}")
         return
     shutil.rmtree(folder / f"{epoch:06d}", ignore_errors=True)  # it may be on another machine only
     far.drop(folder, epoch)
+    if at_once:
+        far.clear(folder / f"{epoch:06d}")
 
 
 @dataclass(frozen=True)

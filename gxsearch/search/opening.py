@@ -255,7 +255,7 @@ def _drop_ahead(referee: Referee) -> None:
     for trial in referee.unfinished:
         for epoch in shelf.saved(referee.run, trial.number):
             if epoch > referee.told(trial.number) + 1:
-                shelf.drop(referee.run, trial.number, epoch)
+                shelf.drop(referee.run, trial.number, epoch, at_once=True)  # a trial would begin from it
 
 
 def _drop_halves(run: RunDir) -> None:

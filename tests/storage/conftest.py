@@ -96,4 +96,4 @@ def crash(monkeypatch) -> None:
         mirror._OPEN.pop(self.folder, None)
 
     monkeypatch.setattr(mirror.Mirror, "settle", die)
-    monkeypatch.setattr("gxsearch.results.claim._is_dead", lambda holder: True)
+    monkeypatch.setattr("gxsearch.results.claim._is_dead", lambda holder, name: True)

@@ -68,7 +68,7 @@ def resume_after(patched, resume) -> RunDir:
     patched.undo()
     assert mirror.Mirror.settle is not dead
     with pytest.MonkeyPatch.context() as again:
-        again.setattr("gxsearch.results.claim._is_dead", lambda holder: True)
+        again.setattr("gxsearch.results.claim._is_dead", lambda holder, name: True)
         return resume()
 
 
