@@ -72,6 +72,12 @@ class Mirror:
         """Return the epochs whose checkpoints are on the storage, in a trial's folder of checkpoints."""
         return set(self._saved.get(self.name(folder), ()))
 
+    def trials(self, folder: Path) -> list[int]:
+        """Return the trials of a run, or of a part of it, that have checkpoints on the storage."""
+        above = self.name(folder / "trials")
+        found = [Path(name).parent for name, epochs in self._saved.items() if epochs]
+        return sorted(int(path.name) for path in found if path.parent.as_posix() == above and path.name.isdigit())
+
     def drop(self, folder: Path, epoch: int) -> None:
         """Delete a checkpoint, after the ledger of now is on the storage."""
         self._saved.get(self.name(folder), set()).discard(epoch)

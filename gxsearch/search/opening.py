@@ -250,8 +250,10 @@ def _drop_ahead(referee: Referee) -> None:
             aside = referee.run.path / "set_aside" / uuid.uuid4().hex[:8]
             aside.mkdir(parents=True)
             folder.rename(aside / folder.name)
-            if far := mirror.of(folder):
-                far.clear(folder)
+    far = mirror.of(referee.run.path)
+    for number in far.trials(referee.run.path) if far else []:
+        if number >= len(referee.trials):
+            far.clear(referee.run.trial(number))
     for trial in referee.unfinished:
         for epoch in shelf.saved(referee.run, trial.number):
             if epoch > referee.told(trial.number) + 1:
