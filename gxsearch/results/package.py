@@ -165,6 +165,9 @@ def _checkpoint(run: RunDir, trial: TrialRecord) -> checkpoint.State:
         raise RunError.one("E633", where, "the trial has no epoch that counts", "choose another: gxsearch trials RUN")
     folder = run.checkpoints(trial.number) / f"{trial.best_epoch:06d}"
     far.fetch(folder)
+    if not folder.parent.is_dir() or not any(folder.parent.iterdir()):
+        fix = "set resources.keep higher the next time; or: gxsearch train SPEC --trial RUN/NNN"
+        raise RunError.one("E637", where, "the weights of this trial were not kept: others did better", fix)
     state = checkpoint.read(folder)
     if state.record.get("epoch") != trial.best_epoch:
         what = f"the checkpoint of epoch {trial.best_epoch} says that it is of epoch {state.record.get('epoch')}"

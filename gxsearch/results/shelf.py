@@ -118,7 +118,7 @@ class Shelf:
 
     def keep_rest(self) -> None:
         """Put what else a training writes there, if this is not the machine whose mirror does so."""
-        if (self._run / "run.json").is_file():
+        if self._is_mirrored:
             return
         for file in self.folder.glob("[!.]*"):
             if file.is_file():
@@ -130,14 +130,33 @@ class Shelf:
         for metrics, item in steps:
             if metrics["saved"]:
                 self.keep(int(metrics["epoch"]))
+                self._clear_but(f"{int(metrics['epoch']):06d}")
             if time.monotonic() - at > mirror.LAZY_S:
                 self.keep_rest()
                 at = time.monotonic()
             yield metrics, item
 
+    def leave(self) -> None:
+        """Leave a machine that is not that of the mirror as a training found it; all there is is on the storage.
+
+        Raises:
+            StorageError: when it is not, for the storage fails.
+        """
+        if not self._is_mirrored:
+            self.keep_rest()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _clear_but(self, newest: str) -> None:
+        """Delete older checkpoints of this machine, unless it is that of the mirror, which is told what is needed."""
+        if not self._is_mirrored:
+            for path in (self.folder / "checkpoints").glob("[0-9]*"):
+                if path.name != newest:
+                    shutil.rmtree(path, ignore_errors=True)
+
     @property
-    def _run(self) -> Path:
-        return copies().joinpath(*Path(self.key).parts[:_DEPTH])
+    def _is_mirrored(self) -> bool:
+        run = copies().joinpath(*Path(self.key).parts[:_DEPTH])
+        return (run / "run.json").is_file()
 
     @property
     def _bucket(self) -> Bucket:

@@ -118,6 +118,8 @@ def train_rank(
     finally:
         if board is not None:
             board.close()
+        if board is not None and shelf is not None:
+            shelf.leave()
 
 
 def _fetch(shelf: Shelf, runtime: TrainRuntime) -> None:

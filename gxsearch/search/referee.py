@@ -16,6 +16,7 @@ from gxsearch.search.judge import Judge
 from gxsearch.search.order import Judged, Metrics, Order
 from gxsearch.search.spec import Spec
 from gxsearch.search.study import Study
+from gxsearch.search.weights import unneeded
 from gxsearch.training.course import Course
 from gxsearch.training.loop import derive
 
@@ -75,6 +76,7 @@ class Referee:
             if trial.state != "running" and trial.number not in self._decided:
                 self._write_end(trial)
                 self._prune(trial)
+        self._prune_ended()
 
     def create(self, known: dict[str, Any] | None = None) -> Standing | None:
         """Draw the next trial, or None while no slot is free or when there are enough."""
@@ -175,6 +177,8 @@ class Referee:
             if step.state is not None:
                 self._close(trial, step)
             self._prune(trial)
+            if step.state is not None:
+                self._prune_ended()
 
     def _close(self, trial: Standing, step: Judged) -> None:
         known = self._decided.get(trial.number)
@@ -217,6 +221,14 @@ class Referee:
         needed = saved[-1:] + [epoch for epoch in saved if epoch > len(trial.history)]
         for epoch in saved:
             if epoch != trial.best_epoch and not (trial.state == "running" and epoch in needed):
+                shelf.drop(self.run, trial.number, epoch)
+
+    def _prune_ended(self) -> None:
+        """Delete the weights of ended trials that better ones have pushed out."""
+        if self._ledger is None:
+            return
+        for trial in unneeded(self.spec, self.trials.values()):
+            for epoch in shelf.saved(self.run, trial.number):
                 shelf.drop(self.run, trial.number, epoch)
 
     def _write(self, event: str, *, durable: bool = False, **fields: Any) -> None:

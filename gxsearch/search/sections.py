@@ -112,6 +112,9 @@ class Resources(Config):
     cpus: float = knob(1.0, doc="CPU cores per worker", above=0.0)
     gpus: float = knob(0.0, doc="GPUs per worker; a share such as 0.5 lets trials share one", low=0.0)
     concurrent: Literal["auto"] | int = knob("auto", doc="trials at once; auto fills the machine or cluster")
+    keep: int = knob(
+        100, doc="trials that keep their weights when they have ended: the best ones, and those of a front", low=1
+    )
     stall_s: float = knob(
         300.0,
         doc="seconds without a batch, and 20 times the longest so far, after which a trial is started again",

@@ -103,9 +103,9 @@ def test_a_trial_of_an_address_is_found(search):
 
 
 def test_two_cannot_search_in_one_place(search, resume, toy_spec):
-    with begun(RUNS, "run", lambda text: None):
-        with pytest.raises(RunError, match="E605"), begun(RUNS, "run", lambda text: None):
-            pass
+    first, second = begun(RUNS, "run", lambda text: None), begun(RUNS, "run", lambda text: None)
+    with first, pytest.raises(RunError, match="E605"), second:
+        pass
 
     assert search().run.is_file()
     with pytest.raises(RunError, match="E603"):
@@ -116,10 +116,9 @@ def test_a_resume_beside_a_search_is_refused(search):
     with pytest.raises(Cut):
         search(epochs=3)
 
-    with reopened(f"{RUNS}/run", lambda text: None):
-        with pytest.raises(RunError, match="another process is running this search"):
-            with reopened(f"{RUNS}/run", lambda text: None):
-                pass
+    first, second = reopened(f"{RUNS}/run", lambda text: None), reopened(f"{RUNS}/run", lambda text: None)
+    with first, pytest.raises(RunError, match="another process is running this search"), second:
+        pass
 
 
 @pytest.mark.fault("F32")
