@@ -7,19 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from s3_server import BUCKET, Server, Store
+from cut_short import RUNS, run_on
+from s3_server import Server, Store
 
 from gxsearch import again
 from gxsearch.results.far import begun, reopened
 from gxsearch.results.run_dir import RunDir
-from gxsearch.search.local import search_here
 from gxsearch.search.opening import begin, reopen
-
-RUNS = f"s3://{BUCKET}/runs"
-
-
-class Cut(BaseException):
-    """Thrown in the middle of a search, as a machine that goes down."""
 
 
 @pytest.fixture
@@ -46,22 +40,6 @@ def machine(monkeypatch, tmp_path) -> Callable[[str], None]:
     return lambda name: monkeypatch.setenv("GXSEARCH_CACHE", str(tmp_path / name))
 
 
-def run_on(opened, epochs: int | None = None) -> RunDir:
-    """Run an opened search in this process; cut it short after so many epochs."""
-    left = [epochs]
-
-    def tick() -> None:
-        if left[0] is not None:
-            left[0] -= 1
-            if left[0] < 0:
-                raise Cut
-
-    with opened:
-        search_here(opened.spec, opened.run, opened.table, opened.referee, tick)
-        opened.close("done")
-    return opened.run
-
-
 @pytest.fixture
 def search(store, toy_spec, toy_table) -> Callable[..., RunDir]:
     """Return a function that runs a search of the toy model, by default in the bucket."""
@@ -83,17 +61,3 @@ def resume(store) -> Callable[..., RunDir]:
             return run_on(reopen(RunDir.open(folder), {}), epochs)
 
     return run
-
-
-def crash(monkeypatch) -> None:
-    """Have a search that is cut short leave things as a machine does that goes down: nothing more is put anywhere."""
-    from gxsearch.results import mirror
-
-    def die(self: mirror.Mirror, patience_s: float) -> None:
-        self._ending.set()
-        self._wake.set()
-        self._thread.join()
-        mirror._OPEN.pop(self.folder, None)
-
-    monkeypatch.setattr(mirror.Mirror, "settle", die)
-    monkeypatch.setattr("gxsearch.results.claim._is_dead", lambda holder, name: True)

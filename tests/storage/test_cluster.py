@@ -1,4 +1,4 @@
-"""Two machines without a shared disk: nodes with caches of their own; and a search that is killed, as a user meets it."""
+"""Nodes with caches of their own and no shared disk; and a search that is killed, as a user meets it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import RUNS
+from cut_short import RUNS
 
 from gxsearch import api
 from gxsearch.results import leaderboard
@@ -24,10 +24,12 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def nodes(store, monkeypatch, tmp_path):
     """Start Ray with a head without CPUs and two nodes of one CPU each; yield its address."""
+    import ray
     from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "a" * 64)
+    ray._raylet.Config.initialize("")  # it may have been imported before that was set
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     for name in ("machine-b", "machine-c"):
         cluster.add_node(num_cpus=1, env_vars={"GXSEARCH_CACHE": str(tmp_path / name)})
@@ -54,6 +56,7 @@ def test_a_search_that_is_killed_goes_on_on_another_machine_and_comes_to_the_sam
     asked = ("tune", "slow.yaml", "-q", "-n", "4", "--epochs", "6", "-j", "1", "--name", "run")
     killed = Command(tmp_path, *asked, "--out", RUNS)
     wait_for(lambda: any(name.endswith("000002/manifest.json") for name in store.objects), 280, lambda: killed.err)
+    killed.signal(signal.SIGSTOP)  # so that it has not ended before the second one has begun
     second = Command(tmp_path, "resume", f"{RUNS}/run", "-q", GXSEARCH_CACHE=str(tmp_path / "machine-b"))
     assert second.wait() == 6 and one_line(second).startswith("error[E605] s3://lab/runs/run")
     killed.signal(signal.SIGKILL)

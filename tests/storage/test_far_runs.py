@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import RUNS, Cut, crash
+from cut_short import RUNS, Cut, crash
 
 from gxsearch.errors import GxError, RunError, RunFailed, SpecError, UnsafeError
 from gxsearch.results import leaderboard, mirror, package

@@ -14,12 +14,13 @@ import urllib.request
 import uuid
 
 import pytest
-from conftest import Cut
+from cut_short import Cut, run_on
 
 from gxsearch.results.bucket import Bucket
 from gxsearch.results.far import begun, near, reopened
 from gxsearch.results.ledger import trials
 from gxsearch.results.run_dir import RunDir
+from gxsearch.search.opening import reopen
 
 pytestmark = [
     pytest.mark.slow,
@@ -64,10 +65,6 @@ def test_a_search_that_was_cut_short_goes_on_on_another_machine(endpoint, search
     with pytest.raises(Cut):
         search(out=endpoint, epochs=6)
     machine("machine-b")
-    from conftest import run_on
-
-    from gxsearch.search.opening import reopen
-
     with reopened(f"{endpoint}/run", lambda text: None) as folder:
         ended = run_on(reopen(RunDir.open(folder), {}))
 
