@@ -5,10 +5,11 @@ import pytest
 from gxsearch.errors import RunError
 from gxsearch.results import leaderboard, package
 from gxsearch.results.ledger import trials
-from gxsearch.results.pareto import front
 from gxsearch.results.run_dir import RunDir
 from gxsearch.search.local import search_here
 from gxsearch.search.opening import begin, reopen
+from gxsearch.search.referee import Standing
+from gxsearch.search.weights import unneeded
 
 
 def run_here(spec, table, folder) -> RunDir:
@@ -39,20 +40,19 @@ def test_a_trial_whose_weights_were_not_kept_is_refused_in_a_line(toy_spec, toy_
         package.of_run(run, leaderboard.ranked(run)[-1].number)
 
 
-def test_trials_of_a_front_keep_their_weights(toy_spec, toy_table, tmp_path):
-    spec = toy_spec(
-        "objective=[{metric: val/mse}, {metric: val/knn}]",
-        "stop=none",
-        "budget.trials=6",
-        "budget.epochs=3",
-        "resources.keep=1",
-    )
+def ended(number: int, mse: float, knn: float, state: str = "complete") -> Standing:
+    told = {"epoch": 1, "val/mse": mse, "val/knn": knn, "best": mse, "best_epoch": 1}
+    return Standing(number, {}, 0, [told], state)
 
-    run = run_here(spec, toy_table, tmp_path / "run")
 
-    able, key_nm = leaderboard.standings(leaderboard.ranked(run), leaderboard.Objective.all(run))
-    on_front = {trial.number for trial, on in zip(able, front(key_nm), strict=True) if on}
-    assert len(on_front) > 1 and kept(run) == on_front | {leaderboard.ranked(run)[0].number}
+def test_trials_of_a_front_and_running_ones_keep_their_weights(toy_spec):
+    spec = toy_spec("objective=[{metric: val/mse}, {metric: val/knn}]", "stop=none", "resources.keep=2")
+    best, second, third, good_at_knn = ended(0, 1.0, 0.1), ended(1, 2.0, 0.1), ended(2, 3.0, 0.1), ended(3, 9.0, 0.9)
+    failed, running = ended(4, 0.5, 0.95, "failed"), ended(5, 8.0, 0.1, "running")
+
+    found = unneeded(spec, [running, failed, good_at_knn, third, second, best])
+
+    assert found == [third, failed]
 
 
 def test_a_resumed_search_that_is_to_keep_fewer_deletes_the_others(toy_spec, toy_table, tmp_path):
