@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from gxsearch.results.far import give_back, near
 from gxsearch.results.run_dir import RunDir, fresh_name, is_number
 from gxsearch.search.spec import Spec
 
@@ -147,10 +148,10 @@ def genes(
     """
     from gxsearch.results.similar import similar
 
-    place = Path(source)
+    place = Path(near(source))
     if is_number(place.name) and not (place / "run.json").exists() and (place.parent / "run.json").exists():
         return similar(place.parent, names, top=top, measure=measure, number=int(place.name))
-    return similar(source, names, top=top, measure=measure)
+    return similar(place, names, top=top, measure=measure)
 
 
 def predict(
@@ -218,7 +219,7 @@ def refit(
     from gxsearch.api import train
     from gxsearch.results import leaderboard
 
-    folder = RunDir.open(run)
+    folder = RunDir.open(near(run))
     spec = Spec.from_json(folder.facts()["spec"])
     trial = leaderboard.best(folder) if number is None else leaderboard.find(folder, number)
     budget = spec.budget.model_copy(update={"epochs": epochs or spec.budget.epochs, "time_s": None})
@@ -241,7 +242,10 @@ def replay(
     """
     from gxsearch.search.replay import replay as again
 
-    return again(RunDir.open(run), number, keep=keep, say=say)
+    folder = RunDir.open(run)
+    told = again(folder, number, keep=keep, say=say)
+    give_back(folder)
+    return told
 
 
 def warmed(spec: Spec, runs: Sequence[str | Path], *, top: int = 3) -> Spec:

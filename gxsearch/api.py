@@ -9,7 +9,8 @@ from typing import Any
 from gxsearch.after import ablate, embed, embedded_path, generate, genes, open_model, predict, refit, replay, warmed
 from gxsearch.comparing import compare
 from gxsearch.confirming import confirm
-from gxsearch.results.run_dir import RunDir, fresh_name, named, refuse_existing
+from gxsearch.results.far import begun, reopened, shown
+from gxsearch.results.run_dir import RunDir, fresh_name
 from gxsearch.search.spec import Spec, load
 from gxsearch.search.stopped import told
 from gxsearch.steps import concluded, run_confirm, run_first, run_search
@@ -78,13 +79,14 @@ def tune(
 
     Args:
         warm: older runs whose best settings are tried first, as `warmed` says.
-        out: the folder that holds runs. name: of the run's folder; by default the spec's with the time.
+        out: the folder that holds runs, or an address of object storage (s3://BUCKET/PREFIX, gs://).
+        name: of the run's folder; by default the spec's with the time.
         address: `local` starts a Ray of its own on this machine; else that of a cluster.
         quiet: show no progress. say: is told what is being done.
 
     Raises:
         SpecError, DataError, ResourceError: before anything was started.
-        RunFailed: no trial succeeded. Interrupted: a signal came.
+        RunFailed: no trial succeeded, or object storage failed. Interrupted: a signal came.
     """
     from gxsearch.search.intake import dims, read_table
     from gxsearch.search.launch import connected, local_resources, slots
@@ -97,24 +99,23 @@ def tune(
         from gxsearch.search.stages import first_spec
 
         first_spec(spec)  # says what is wrong with its file
-    folder = named(out, name or fresh_name(spec.name))
-    refuse_existing(folder)  # before Ray is started: it is quick to tell
-    check_address(spec.resources, address)
-    here = slots(spec.resources, *local_resources()) if address == LOCAL else 0  # before the data: it is quick to tell
-    table = read_table(spec)
-    check_memory(table, here if spec.resources.gpus != "auto" else 1)
-    dims(spec, table)  # says whether the data suit the model
-    resources = settled(spec, table, say)
-    from gxsearch.search.opening import begin  # imports Ray: only once nothing speaks against it
+    check_address(spec.resources, address, out)
+    with begun(out, name or fresh_name(spec.name), say) as folder:
+        here = slots(spec.resources, *local_resources()) if address == LOCAL else 0  # before the data: it is quick
+        table = read_table(spec)
+        check_memory(table, here if spec.resources.gpus != "auto" else 1)
+        dims(spec, table)  # says whether the data suit the model
+        resources = settled(spec, table, say)
+        from gxsearch.search.opening import begin  # imports Ray: only once nothing speaks against it
 
-    with told(folder):
-        with connected(address, resources) as fit, begin(spec, table, fit, folder) as opened:
-            opened.take(resources)
-            say(f"{folder}   {fit} trials at once   {spec.data.path}: {table.n_obs} x {table.n_vars}")
-            run_first(opened, lambda stage: run_search(stage, quiet), say)
-            run_search(opened, quiet)
-            run_confirm(opened, opened.spec.confirm, fit, quiet, say)
-        return concluded(opened.run, opened.table, say)
+        with told(folder):
+            with connected(address, resources) as fit, begin(spec, table, fit, folder) as opened:
+                opened.take(resources)
+                say(f"{shown(folder)}   {fit} trials at once   {spec.data.path}: {table.n_obs} x {table.n_vars}")
+                run_first(opened, lambda stage: run_search(stage, quiet), say)
+                run_search(opened, quiet)
+                run_confirm(opened, opened.spec.confirm, fit, quiet, say)
+            return concluded(opened.run, opened.table, say)
 
 
 def resume(
@@ -137,10 +138,10 @@ def resume(
     from gxsearch.search.opening import reopen
     from gxsearch.search.packing import check_address, settled
 
-    with told(Path(run)):
-        with reopen(RunDir.open(run), budget or {}) as opened:
+    with reopened(run, say) as folder, told(folder):
+        with reopen(RunDir.open(folder), budget or {}) as opened:
             asked = opened.spec.confirm
-            check_address(opened.spec.resources, address)
+            check_address(opened.spec.resources, address, run)
             searched = opened.referee.done
             if searched:
                 run_first(opened, lambda stage: run_search(stage, quiet), say)
@@ -186,7 +187,6 @@ def train(
     spec = single(spec, trial, workers)
     table = read_table(spec)
     check_memory(table, workers)
-    folder = named(out, name or fresh_name(f"{spec.name}-train"))
 
     def run_here(opened: Any) -> None:
         with Progress(opened.referee, Deadline(None), quiet=quiet) as progress:
@@ -198,9 +198,9 @@ def train(
                 search_under_trainer(opened.spec, opened.run, opened.table, opened.referee, progress.tick, address)
         opened.close("done")
 
-    with told(folder):
+    with begun(out, name or fresh_name(f"{spec.name}-train"), say) as folder, told(folder):
         with begin(spec, table, 1, folder) as opened:
-            say(f"{folder}   {spec.data.path}: {table.n_obs} x {table.n_vars}")
+            say(f"{shown(folder)}   {spec.data.path}: {table.n_obs} x {table.n_vars}")
             run_first(opened, run_here, say, lambda first: single(first, None, 1))
             run_here(opened)
         return concluded(opened.run, opened.table, say)

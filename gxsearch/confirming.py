@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gxsearch.errors import RunError
+from gxsearch.results.far import reopened
 from gxsearch.results.run_dir import RunDir
 from gxsearch.search.stopped import told
 from gxsearch.steps import run_confirm
@@ -36,11 +37,12 @@ def confirm(
     from gxsearch.search.packing import check_address, settled
     from gxsearch.search.sections import Confirm
 
-    folder, asked = RunDir.open(run), Confirm(top=top, seeds=seeds, splits=splits)
-    if not stage.done(folder):
-        fix = f"go on with: gxsearch resume {run}"
-        raise RunError.one("E609", str(run), "the search has not come to its end", fix)
-    with told(folder.path):
+    asked = Confirm(top=top, seeds=seeds, splits=splits)
+    with reopened(run, say) as place, told(place):
+        folder = RunDir.open(place)
+        if not stage.done(folder):
+            fix = f"go on with: gxsearch resume {run}"
+            raise RunError.one("E609", str(run), "the search has not come to its end", fix)
         with reopen(folder, {}) as opened:
             opened.close("done")
         check_address(opened.spec.resources, address)

@@ -14,6 +14,7 @@ from gxsearch.console import short
 from gxsearch.errors import RunError, SpecError
 from gxsearch.overview import aligned, figure
 from gxsearch.results import ablations, evaluation, leaderboard, ledger
+from gxsearch.results.far import near
 from gxsearch.results.run_dir import RunDir, is_number
 from gxsearch.results.several import several, values
 from gxsearch.results.similar import Similar
@@ -253,7 +254,7 @@ def _asked(run: RunDir, told: list[dict[str, Any]]) -> int | None:
 
 def split_trial(path: str) -> tuple[RunDir, int | None]:
     """Return the run and the number of ``RUN/NNN``, or the run and None."""
-    place = Path(path)
+    place = Path(near(path))
     if is_number(place.name) and not (place / "run.json").exists():
         return RunDir.open(place.parent), int(place.name)
     return RunDir.open(place), None

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gxsearch.errors import GxError, RunFailed
+from gxsearch.results import mirror
+from gxsearch.results.far import readdress
 from gxsearch.results.run_dir import RunDir
 from gxsearch.search.sections import Confirm
 from gxsearch.search.spec import Spec
@@ -87,7 +89,11 @@ def run_confirm(
 
 def _lost(opened: Any, signal_number: int | None) -> GxError:
     opened.close("failed" if signal_number is None else "interrupted")
-    return lost(opened.run, signal_number)
+    error, far = lost(opened.run, signal_number), mirror.of(opened.run.path)
+    if far is None:
+        return error
+    readdress(error, far)
+    return far.settle(mirror.SOON_S) or error
 
 
 def concluded(run: RunDir, table: Any, say: Callable[[str], None]) -> RunDir:

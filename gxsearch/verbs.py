@@ -13,7 +13,7 @@ import click
 from gxsearch.errors import did_you_mean
 
 RUNS = click.option(
-    "-o", "--out", default=lambda: os.environ.get("GXSEARCH_RUNS", "runs"), help="Folder of runs (GXSEARCH_RUNS)."
+    "-o", "--out", default=lambda: os.environ.get("GXSEARCH_RUNS", "runs"), help="Runs: folder, s3:// (GXSEARCH_RUNS)."
 )
 ADDRESS = click.option("--address", default="local", show_default=True, help="Ray cluster; local starts one here.")
 

@@ -17,6 +17,7 @@ from gxsearch.errors import RunError, UnsafeError
 from gxsearch.models import registry
 from gxsearch.results import leaderboard, package
 from gxsearch.results.card import card, shown
+from gxsearch.results.far import give_back
 from gxsearch.results.package import CONFIG, GENES, JOB, METRICS, VIEW, WEIGHTS, Package, load
 from gxsearch.results.run_dir import RunDir
 from gxsearch.training import checkpoint
@@ -45,6 +46,7 @@ def export(run: RunDir, number: int | None = None, out: str | Path | None = None
     folder = Path(os.path.abspath(out)) if out is not None else run.best if number is None else run.exported(number)
     _check_target(folder)
     checkpoint.publish(folder, files(package.of_run(run, number), leaderboard.baselines(run)))
+    give_back(run)
     return folder
 
 

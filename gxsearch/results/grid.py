@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from gxsearch.errors import DataError
 from gxsearch.results.embed import again
+from gxsearch.results.far import give_back
 from gxsearch.results.package import of_run
 from gxsearch.results.run_dir import RunDir
 from gxsearch.training.grid import Grid
@@ -36,6 +37,7 @@ def write(run: RunDir, number: int | None = None, folder: Path | None = None) ->
     picture, profiles = folder / "grid.png", folder / "grid.h5ad"
     draw(made, picture)
     _anndata(made, found.genes).write_h5ad(profiles)
+    give_back(run)
     return [picture, profiles]
 
 

@@ -22,7 +22,7 @@ from gxsearch.data.table import DataConfig, Table
 from gxsearch.data.view import View
 from gxsearch.errors import RunError
 from gxsearch.models.base import GeneModel
-from gxsearch.results import leaderboard
+from gxsearch.results import far, leaderboard
 from gxsearch.results.ledger import TrialRecord
 from gxsearch.results.run_dir import RunDir
 from gxsearch.training import checkpoint
@@ -153,6 +153,7 @@ def load(path: str | Path) -> Package:
 
 def open_package(path: str | Path) -> Package:
     """Return the model of a run folder's best trial, or of an exported folder."""
+    path = far.near(path)
     return of_run(RunDir.open(path)) if RunDir(path).run.is_file() else load(path)
 
 
@@ -162,7 +163,12 @@ def _checkpoint(run: RunDir, trial: TrialRecord) -> checkpoint.State:
     counted = [int(metrics["epoch"]) for metrics in trial.history]
     if trial.best_epoch not in counted:
         raise RunError.one("E633", where, "the trial has no epoch that counts", "choose another: gxsearch trials RUN")
-    state = checkpoint.read(run.checkpoints(trial.number) / f"{trial.best_epoch:06d}")
+    folder = run.checkpoints(trial.number) / f"{trial.best_epoch:06d}"
+    far.fetch(folder)
+    if not folder.parent.is_dir() or not any(folder.parent.iterdir()):
+        fix = "set resources.keep higher the next time; or: gxsearch train SPEC --trial RUN/NNN"
+        raise RunError.one("E637", where, "the weights of this trial were not kept: others did better", fix)
+    state = checkpoint.read(folder)
     if state.record.get("epoch") != trial.best_epoch:
         what = f"the checkpoint of epoch {trial.best_epoch} says that it is of epoch {state.record.get('epoch')}"
         raise RunError.one("E634", where, what, "gxsearch train RUN/TRIAL makes a new one")

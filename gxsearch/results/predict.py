@@ -17,6 +17,7 @@ from gxsearch.data.tokens import TokensView
 from gxsearch.errors import DataError, Fault, SpecError, UnsafeError, did_you_mean
 from gxsearch.results import adding, package, tokens
 from gxsearch.results.embed import PROVENANCE, again, provenance
+from gxsearch.results.far import near
 from gxsearch.results.leaderboard import cell
 from gxsearch.results.package import Package
 from gxsearch.results.run_dir import RunDir, write_atomic
@@ -69,6 +70,7 @@ def predict(
         DataError: when the model is none of tokens, the data lack a column that is given or chosen by, no row is left,
             or as for `embed_new`.
     """
+    source = near(source)
     found = package.of_run(RunDir.open(source), number) if number is not None else package.open_package(source)
     where = where or {}
     of_tokens(found, str(source))

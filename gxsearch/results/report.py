@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from gxsearch.errors import RunError
 from gxsearch.results import ablations, curves, gallery, leaderboard, page, tables
+from gxsearch.results.far import give_back
 from gxsearch.results.gallery import Easel
 from gxsearch.results.insight import insight
 from gxsearch.results.latent import latent
@@ -46,6 +47,7 @@ def write(run: RunDir, *, static: bool = False) -> Path:
     html = page.page("report.html", static=static, made_by=told["facts"]["gxsearch"], **told, **_shown(run, easel))
     write_atomic(run.report, html.encode())
     write_atomic(run.report_md, _flat(page.template("report.md").render(**told)).encode())
+    give_back(run)
     return run.report
 
 

@@ -54,11 +54,15 @@ class RunDir:
 
     @classmethod
     def open(cls, path: str | Path) -> RunDir:
-        """Return an existing run folder.
+        """Return an existing run folder; of a run on object storage (s3:// gs://) the copy of it that is here.
 
         Raises:
             RunError: when there is none at `path`.
         """
+        if "://" in str(path):
+            from gxsearch.results.far import near  # runs on a disk need nothing of it
+
+            path = near(path)
         found = cls(path)
         if not found.run.is_file():
             raise RunError.one("E601", str(path), "no run here (run.json is missing)", "give a folder below runs/")
@@ -149,7 +153,7 @@ def named(out: str | Path, name: str) -> Path:
         raise SpecError.one("E303", "--name", f"'{name[:120]}' is no name of a folder", fix)
     if "://" in str(out):
         fix = "name a folder, on a cluster one that all nodes see"
-        raise SpecError.one("E303", "--out", f"runs cannot be kept at the address '{out}'", fix)
+        raise SpecError.one("E303", "--out", f"comparisons cannot be kept at the address '{out}'", fix)
     return Path(out) / name
 
 

@@ -101,7 +101,8 @@ def _budgeted(spec: Spec, plan: Plan, n: int) -> Spec:
     time_s = None if plan.minutes is None else 60 * plan.minutes * SEARCH_SHARE / n
     trials = plan.trials if plan.trials is not None else (spec.budget.trials if time_s is None else None)
     budget = spec.budget.model_copy(update={"trials": trials, "time_s": time_s})
-    return dataclasses.replace(spec, budget=budget, confirm=Confirm())
+    resources = spec.resources.model_copy(update={"keep": max(spec.resources.keep, 10 * plan.top)})  # some draws repeat
+    return dataclasses.replace(spec, budget=budget, resources=resources, confirm=Confirm())
 
 
 def _names(specs: Sequence[Spec]) -> list[str]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gxsearch.errors import ResourceError, RunFailed
+from gxsearch.results import mirror
 from gxsearch.results.run_dir import RunDir
 
 LEAST_BYTES = 32 * 2**20
@@ -43,6 +44,9 @@ def check_room(folder: Path, checkpoint_bytes: int, slots: int) -> None:
 
 def out(run: RunDir, number: int = errno.ENOSPC) -> RunFailed:
     """Return what to say of a search that stopped because the disk is full, or fails; `number` is the system's."""
+    far = mirror.of(run.path)
+    if far is not None and number in _FAILS:
+        return far.lost()
     if number in _FAILS:
         what = f"the disk of the run folder fails ({os.strerror(number)}): all that the search has is kept"
         return RunFailed.one("E714", str(run.path), what, f"when it is back: gxsearch resume {run.path}")
@@ -93,6 +97,9 @@ class Room:
         """Return whether the folder is gone, or the disk full, or too full for the checkpoints to come."""
         if not self.lost and time.monotonic() - self._looked > _EVERY_S:
             self._looked = time.monotonic()
+            far = mirror.of(self._run.path)
+            if far is not None and far.failure:
+                self.number = errno.EIO
             with self.noted():
                 self.gone = not self._run.ledger.exists()
                 if not self.gone and shutil.disk_usage(self._run.path).free < self._low_water():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gxsearch.errors import TrialError
 from gxsearch.results.run_dir import RunDir, write_atomic
+from gxsearch.results.shelf import Shelf
 from gxsearch.search.spec import Spec
 from gxsearch.training.session import Job
 
@@ -15,8 +16,11 @@ if TYPE_CHECKING:  # it imports Optuna and Ray, which what a draw asks for does 
     from gxsearch.search.referee import Standing
 
 
-def draw_config(spec: Spec, run: RunDir, trial: Standing) -> dict[str, Any]:
-    """Return what Tune hands to the trial's actor; it is also written to the trial's config.json."""
+def draw_config(spec: Spec, run: RunDir, trial: Standing, told: int = 0) -> dict[str, Any]:
+    """Return what Tune hands to the trial's actor; but for where its checkpoints are it is in the trial's config.json.
+
+    `told` is the epoch that the ledger has heard of last.
+    """
     job = job_of(spec, trial.params, trial.seed)
     folder = run.trial(trial.number)
     if not (folder / "config.json").exists():
@@ -24,7 +28,9 @@ def draw_config(spec: Spec, run: RunDir, trial: Standing) -> dict[str, Any]:
             folder / "config.json",
             json.dumps({"trial": trial.number, "params": trial.params, **asdict(job)}, indent=1).encode(),
         )
-    return {"trial": trial.number, "job": asdict(job), "folder": str(folder)}
+    shelf = Shelf.of(run, trial.number, told)
+    kept = {"shelf": shelf.to_json()} if shelf else {}
+    return {"trial": trial.number, "job": asdict(job), "folder": str(folder), **kept}
 
 
 def job_of(spec: Spec, params: dict[str, Any], seed: int) -> Job:

@@ -10,6 +10,7 @@ from typing import Any
 from gxsearch.data.table import Table
 from gxsearch.errors import TrialError
 from gxsearch.results.run_dir import RunDir, write_atomic
+from gxsearch.results.shelf import Shelf
 from gxsearch.search.disk import is_gone, is_out, told_when_full
 from gxsearch.search.draw import draw_config, ending
 from gxsearch.search.launch import whole_gpus
@@ -53,10 +54,14 @@ def train_one(
 ) -> None:
     """Train a trial until its last epoch, until it is stopped, or until it fails."""
     folder = run.trial(trial.number)
-    job = Job(**draw_config(spec, run, trial)["job"])
+    config = draw_config(spec, run, trial, referee.told(trial.number))
+    job, shelf = Job(**config["job"]), Shelf.read(config)
     board = Board(folder)
     try:
-        for metrics, model in session(job, bench, runtime, folder / "checkpoints"):
+        if shelf is not None:
+            shelf.fetch()
+        steps = session(job, bench, runtime, folder / "checkpoints")
+        for metrics, model in shelf.keeping(steps) if shelf is not None else steps:
             show(board, metrics, model, bench.table)
             referee.result(trial.number, metrics)
             tick()

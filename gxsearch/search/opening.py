@@ -21,6 +21,7 @@ from gxsearch.data.table import Table
 from gxsearch.data.view import Dims
 from gxsearch.errors import RunError
 from gxsearch.models import registry
+from gxsearch.results import mirror, shelf
 from gxsearch.results.ledger import Ledger, events
 from gxsearch.results.run_dir import RunDir, refuse_existing, sealed, write_atomic
 from gxsearch.search.disk import check_room, is_gone, is_out, told_when_full
@@ -86,6 +87,9 @@ def begin(spec: Spec, table: Table, slots: int, folder: Path) -> Opened:
     estimate = cost(spec, sizes)
     refuse_existing(folder)
     check_room(folder, checkpoint_bytes(spec, sizes), slots)
+    far = mirror.of(run.path)
+    if far is not None and run.path != far.folder:
+        far.clear(run.path)  # another search of this one was there, and its checkpoints are none of this one's
     lock = _make(run, {run.spec: spec.text, run.run: sealed(_facts(spec, table, folder.name, slots))})
     with told_when_full(run):
         referee, ledger = Referee(spec, run, slots, estimate), Ledger(run.ledger)
@@ -252,11 +256,14 @@ def _drop_ahead(referee: Referee) -> None:
             aside = referee.run.path / "set_aside" / uuid.uuid4().hex[:8]
             aside.mkdir(parents=True)
             folder.rename(aside / folder.name)
+    far = mirror.of(referee.run.path)
+    for number in far.trials(referee.run.path) if far else []:
+        if number >= len(referee.trials):
+            far.clear(referee.run.trial(number))
     for trial in referee.unfinished:
-        told = len(referee.order.running[trial.number].arrived)
-        for path in referee.run.checkpoints(trial.number).glob("[0-9]*"):
-            if int(path.name) > told + 1:
-                shutil.rmtree(path)
+        for epoch in shelf.saved(referee.run, trial.number):
+            if epoch > referee.told(trial.number) + 1:
+                shelf.drop(referee.run, trial.number, epoch, at_once=True)  # a trial would begin from it
 
 
 def _drop_halves(run: RunDir) -> None:

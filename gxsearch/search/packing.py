@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from pathlib import Path
 
+from gxsearch.data.remote import is_uri
 from gxsearch.data.table import Table
 from gxsearch.errors import ResourceError
 from gxsearch.search.corners import chosen
@@ -44,12 +46,15 @@ def with_gpus(spec: Spec, gpus: float) -> Spec:
     return dataclasses.replace(spec, resources=spec.resources.model_copy(update={"gpus": gpus}))
 
 
-def check_address(resources: Resources, address: str) -> None:
-    """Refuse to settle `gpus: auto` for machines elsewhere: it would be measured here.
+def check_address(resources: Resources, address: str, runs: str | Path = "") -> None:
+    """Refuse what machines elsewhere cannot do: have `gpus: auto` measured here, or share the files of a bucket's copy.
 
     Raises:
-        ResourceError: E514.
+        ResourceError: E514, E515 where a TorchTrainer's workers would tell their epochs in the copy of `runs`.
     """
+    if resources.backend == "trainer" and address != LOCAL and is_uri(str(runs)):
+        what = f"trainer needs a disk that all nodes of {address} share, and runs are kept at {runs}"
+        raise ResourceError.one("E515", "resources.backend", what, "set resources.backend: actors, or --out FOLDER")
     if resources.gpus == "auto" and address != LOCAL:
         what = f"auto measures the GPU of this machine, and the trials run at {address}"
         raise ResourceError.one("E514", "resources.gpus", what, "give a number: 1, or 0.5 for two trials a GPU")

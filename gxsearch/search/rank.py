@@ -19,6 +19,7 @@ import torch.distributed as dist
 from ray.train.torch import TorchTrainer
 from torch import Tensor, nn
 
+from gxsearch.results.shelf import Shelf
 from gxsearch.training.board import Board, show
 from gxsearch.training.session import Bench, Job, session
 
@@ -76,7 +77,9 @@ class TrainRuntime:
         return bool(flag.item())
 
 
-def train_here(job: Job, bench: Bench, place: Place, folder: Path, report: Callable[[dict], bool]) -> None:
+def train_here(
+    job: Job, bench: Bench, place: Place, folder: Path, report: Callable[[dict], bool], shelf: Shelf | None = None
+) -> None:
     """Train a job in this thread as one rank under Ray Train's in-process mode.
 
     `report` is called on rank 0 with each epoch's metrics and says whether to go on.
@@ -86,7 +89,8 @@ def train_here(job: Job, bench: Bench, place: Place, folder: Path, report: Calla
         os.environ.pop(name, None)
     os.environ.update(place.environment())
     trainer = TorchTrainer(
-        lambda: train_rank(job, bench, place, folder, report), scaling_config=ray.train.ScalingConfig(num_workers=0)
+        lambda: train_rank(job, bench, place, folder, report, shelf),
+        scaling_config=ray.train.ScalingConfig(num_workers=0),
     )
     try:
         trainer.fit()
@@ -95,13 +99,18 @@ def train_here(job: Job, bench: Bench, place: Place, folder: Path, report: Calla
             dist.destroy_process_group()
 
 
-def train_rank(job: Job, bench: Bench, place: Place, folder: Path, report: Callable[[dict], bool]) -> None:
+def train_rank(
+    job: Job, bench: Bench, place: Place, folder: Path, report: Callable[[dict], bool], shelf: Shelf | None = None
+) -> None:
     """Train a job as the rank that Ray Train's session says; rank 0 reports, and the others heed what it hears."""
     torch.set_num_threads(max(1, int(place.cpus)))
     runtime = TrainRuntime(bench.device)
+    if shelf is not None:
+        _fetch(shelf, runtime)
     board = Board(folder) if runtime.rank == 0 else None
+    steps = session(job, bench, runtime, folder / "checkpoints")
     try:
-        for metrics, model in session(job, bench, runtime, folder / "checkpoints"):
+        for metrics, model in shelf.keeping(steps) if shelf is not None and board is not None else steps:
             if board is not None:
                 show(board, metrics, model, bench.table)
             if not runtime.agree(report(metrics) if runtime.rank == 0 else True):
@@ -109,6 +118,17 @@ def train_rank(job: Job, bench: Bench, place: Place, folder: Path, report: Calla
     finally:
         if board is not None:
             board.close()
+        if board is not None and shelf is not None:
+            shelf.leave()
+
+
+def _fetch(shelf: Shelf, runtime: TrainRuntime) -> None:
+    """Have every rank go on from the same checkpoint: the first one settles which there are."""
+    if runtime.rank == 0:
+        shelf.fetch()
+    runtime.agree(True)
+    if runtime.rank > 0:
+        shelf.fetch()
 
 
 class Stepper:

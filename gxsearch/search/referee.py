@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from gxsearch.errors import RunError
 from gxsearch.models import registry
+from gxsearch.results import mirror, shelf
 from gxsearch.results.ledger import Ledger
 from gxsearch.results.run_dir import RunDir
 from gxsearch.search.judge import Judge
 from gxsearch.search.order import Judged, Metrics, Order
 from gxsearch.search.spec import Spec
 from gxsearch.search.study import Study
+from gxsearch.search.weights import unneeded
 from gxsearch.training.course import Course
 from gxsearch.training.loop import derive
 
@@ -75,6 +76,7 @@ class Referee:
             if trial.state != "running" and trial.number not in self._decided:
                 self._write_end(trial)
                 self._prune(trial)
+        self._prune_ended()
 
     def create(self, known: dict[str, Any] | None = None) -> Standing | None:
         """Draw the next trial, or None while no slot is free or when there are enough."""
@@ -115,6 +117,8 @@ class Referee:
 
     def result(self, number: int, metrics: Metrics) -> None:
         """Take an epoch's metrics; they are on disk when this returns."""
+        if metrics.get("saved") and (far := mirror.of(self.run.path)):
+            far.note(self.run.checkpoints(number), int(metrics["epoch"]))
         if self.over(number):  # it ran on until word reached it, and may have saved meanwhile
             self._prune(self.trials[number])
         elif self.order.arrive(number, metrics):
@@ -131,6 +135,10 @@ class Referee:
         """Judge what can be judged; to be called after a creation."""
         self.enough()
         self._apply(self.order.advance())
+
+    def told(self, number: int) -> int:
+        """Return the epoch that a running trial has told of last."""
+        return len(self.order.running[number].arrived)
 
     def over(self, number: int) -> bool:
         """Whether a trial has ended on the clock; it may still be running in fact."""
@@ -169,6 +177,8 @@ class Referee:
             if step.state is not None:
                 self._close(trial, step)
             self._prune(trial)
+            if step.state is not None:
+                self._prune_ended()
 
     def _close(self, trial: Standing, step: Judged) -> None:
         known = self._decided.get(trial.number)
@@ -207,11 +217,19 @@ class Referee:
         """Delete checkpoints that nothing will ask for: all but the best, the newest and those yet to be judged."""
         if self._ledger is None:
             return
-        saved = sorted(self.run.checkpoints(trial.number).glob("[0-9]*"))
-        needed = saved[-1:] + [path for path in saved if int(path.name) > len(trial.history)]
-        for path in saved:
-            if int(path.name) != trial.best_epoch and not (trial.state == "running" and path in needed):
-                shutil.rmtree(path)
+        saved = shelf.saved(self.run, trial.number)
+        needed = saved[-1:] + [epoch for epoch in saved if epoch > len(trial.history)]
+        for epoch in saved:
+            if epoch != trial.best_epoch and not (trial.state == "running" and epoch in needed):
+                shelf.drop(self.run, trial.number, epoch)
+
+    def _prune_ended(self) -> None:
+        """Delete the weights of ended trials that better ones have pushed out."""
+        if self._ledger is None:
+            return
+        for trial in unneeded(self.spec, self.trials.values()):
+            for epoch in shelf.saved(self.run, trial.number):
+                shelf.drop(self.run, trial.number, epoch)
 
     def _write(self, event: str, *, durable: bool = False, **fields: Any) -> None:
         if self._ledger is not None:

@@ -20,6 +20,7 @@ from ray.train.torch import TorchTrainer
 from gxsearch.data.table import Table
 from gxsearch.errors import TrialError
 from gxsearch.results.run_dir import RunDir, write_atomic
+from gxsearch.results.shelf import Shelf
 from gxsearch.search.disk import is_out
 from gxsearch.search.draw import draw_config, ending
 from gxsearch.search.launch import connected
@@ -173,7 +174,7 @@ def _train_rank(given: dict[str, Any]) -> None:
             return relay.tell(metrics)
 
     try:
-        train_rank(Job(**config["job"]), bench, place, folder, report)
+        train_rank(Job(**config["job"]), bench, place, folder, report, Shelf.read(config))
     except Exception as error:
         told = _told(error, folder, alone=context.get_world_size() == 1)
         if told is None:

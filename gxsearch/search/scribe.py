@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from gxsearch.results import mirror
 from gxsearch.results.run_dir import RunDir
 from gxsearch.search.referee import Standing
 from gxsearch.search.spec import Spec
@@ -28,10 +29,17 @@ class Scribe:
             folder.mkdir(parents=True, exist_ok=True)
             with open(folder / "metrics.ndjson", "a") as file:
                 file.write(json.dumps(trial.history[-1]) + "\n")
-        elif what == "ended" and trial.best is not None:
+        elif what == "ended":
+            self._ended(trial)
+
+    def _ended(self, trial: Standing) -> None:
+        folder, far = self._run.trial(trial.number), mirror.of(self._run.path)
+        if trial.best is not None:
             board = Board(folder)
             board.hparams(trial.params, {self._spec.objective.metric: trial.best}, folder.name)
             board.close()
+        if far is not None:
+            far.nudge()
 
 
 def plain_domains(spec: Spec) -> dict[str, dict[str, Any]]:

@@ -118,6 +118,9 @@ class Resources(Config):
         doc="actors: processes that serve one trial after the other; trainer: a TorchTrainer of Ray Train for each",
     )
     concurrent: Literal["auto"] | int = knob("auto", doc="trials at once; auto fills the machine or cluster")
+    keep: int = knob(
+        100, doc="trials that keep their weights when they have ended: the best ones, and those of a front", low=1
+    )
     stall_s: float = knob(
         300.0,
         doc="seconds without a batch, and 20 times the longest so far, after which a trial is started again",

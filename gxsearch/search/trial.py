@@ -16,6 +16,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from gxsearch.data.table import Table
 from gxsearch.errors import TrialError
 from gxsearch.results.run_dir import write_atomic
+from gxsearch.results.shelf import Shelf
 from gxsearch.search.disk import is_out
 from gxsearch.search.draw import ending
 from gxsearch.search.rank import Place, Stepper, train_here
@@ -63,6 +64,8 @@ class GxTrial(tune.Trainable):
                 return {"disk": error.errno}
             self._raise_if_a_rank_is_lost()
             write_atomic(self._folder / "error.txt", traceback.format_exc().encode())
+            if self._shelf:
+                self._shelf.keep_rest()
             return self._ended("failed", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
         assert metrics is not None, "a step was asked for after the last epoch"
         return {"metrics": list(metrics.items())}
@@ -85,7 +88,11 @@ class GxTrial(tune.Trainable):
 
     @property
     def _folder(self) -> Path:
-        return Path(self._config["folder"])
+        return self._shelf.folder if self._shelf else Path(self._config["folder"])
+
+    @property
+    def _shelf(self) -> Shelf | None:
+        return Shelf.read(self._config)
 
     @property
     def _job(self) -> Job:
@@ -107,7 +114,8 @@ class GxTrial(tune.Trainable):
         return self._stepper.next(lambda: self._watchdog.look(self._bench.pulse))
 
     def _start(self) -> Stepper:
-        job, folder = self._job, self._folder
+        job, folder, shelf = self._job, self._folder, self._shelf
+        folder.mkdir(parents=True, exist_ok=True)
         if self._bench is None:
             self._bench = Bench(self._table, self._place.device)
         place = self._place
@@ -115,12 +123,12 @@ class GxTrial(tune.Trainable):
             place = replace(place, address=ray.util.get_node_ip_address(), port=_free_port())
             self._peers = self._peers or _peers(self._table, place)
             self._running = [
-                peer.train.remote(job, replace(place, rank=rank), str(folder))
+                peer.train.remote(job, replace(place, rank=rank), str(folder), shelf)
                 for rank, peer in enumerate(self._peers, 1)
             ]
         bench = self._bench
         self._watchdog = Watchdog(folder, place.stall_s)
-        return Stepper(lambda report: train_here(job, bench, place, folder, report))
+        return Stepper(lambda report: train_here(job, bench, place, folder, report, shelf))
 
     def _stop(self) -> None:
         if self._stepper is not None:
@@ -156,9 +164,10 @@ class Peer:
     def __init__(self, table: Table, place: Place):
         self._bench = Bench(table, place.device)
 
-    def train(self, job: Job, place: Place, folder: str) -> None:
+    def train(self, job: Job, place: Place, folder: str, shelf: Shelf | None) -> None:
         """Train as one rank; stops when rank 0 does."""
-        train_here(job, self._bench, place, Path(folder), report=lambda metrics: True)
+        path = shelf.folder if shelf else Path(folder)
+        train_here(job, self._bench, place, path, report=lambda metrics: True, shelf=shelf)
 
 
 def _peers(table: Table, place: Place) -> list[Any]:

@@ -60,6 +60,7 @@ def search(
     trainable, resources = _trainable(spec, table)
     numbers: dict[str, int] = {}
     room = Room(run, slots)
+    config = lambda trial: draw_config(spec, run, trial, referee.told(trial.number))  # noqa: E731
     scratch = tempfile.mkdtemp(prefix="gxsearch-")  # Tune's own state, which nothing of ours reads
     with _stopped_by_signals() as caught, _logged_to(run.log):
         try:
@@ -69,7 +70,7 @@ def search(
                 num_samples=-1,
                 resources_per_trial=resources,
                 storage_path=scratch,
-                search_alg=Draws(referee, numbers, room, lambda trial: draw_config(spec, run, trial)),
+                search_alg=Draws(referee, numbers, room, config),
                 scheduler=Verdicts(referee, numbers, room, slots),
                 stop=Whistle(referee, caught, room),
                 callbacks=[Pulse(referee, numbers, deadline, tick)],

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from damage import go_on, told
-from shell import ROOT, refused
+from shell import ROOT, TOY, refused
 
 from gxsearch import again
 from gxsearch.errors import RunFailed
@@ -171,6 +171,8 @@ def test_a_disk_that_fails_for_good_ends_the_search_in_a_line_with_all_that_it_h
     assert told(opened.run) == whole
 
 
-def test_a_run_folder_at_an_address_is_refused(folder, call):
-    assert "--out" in refused(call("train", "toy.yaml", "-o", "s3://bucket/runs", "--name", "run"), "E303")
-    assert not Path("s3:").exists()
+def test_a_run_folder_at_an_address_that_cannot_keep_one_is_refused(folder, call):
+    assert "ftp" in refused(call("train", "toy.yaml", "-o", "ftp://bucket/runs", "--name", "run"), "E303")
+    (folder / "other.yaml").write_text(TOY.replace("name: toy", "name: other"))
+    assert "--out" in refused(call("compare", "toy.yaml", "other.yaml", "-o", "s3://bucket/runs", "-n", "2"), "E303")
+    assert not Path("ftp:").exists() and not Path("s3:").exists()
