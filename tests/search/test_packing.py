@@ -119,6 +119,11 @@ def test_a_cluster_elsewhere_cannot_be_measured_here(toy_spec, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_workers_of_a_torch_trainer_elsewhere_need_a_disk_of_all(toy_spec):
+    with pytest.raises(ResourceError, match="E515.*a disk that all nodes of head:6379 share"):
+        api.tune(toy_spec("resources.backend=trainer"), out="s3://runs", address="head:6379")
+
+
 def test_gpus_are_a_number_or_auto(toy_spec, capsys):
     for wrong in ("lots", "-1"):
         with pytest.raises(SpecError, match="E303.*resources.gpus"):
