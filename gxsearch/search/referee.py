@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gxsearch.errors import RunError
@@ -25,19 +28,35 @@ ALIKE = 5
 
 @dataclass
 class Standing:
-    """A trial as the referee sees it; `best` and `history` hold judged epochs only."""
+    """A trial as the referee sees it; all is of judged epochs only.
+
+    `epochs` counts them and `seconds` adds them up; of a trial that has ended, `history` keeps its last epoch.
+    """
 
     number: int
     params: dict[str, Any]
     seed: int
-    history: list[Metrics]
+    history: list[Metrics] = field(default_factory=list)
     state: str = "running"
     reason: str = ""
+    epochs: int = 0
+    seconds: float = 0.0
+
+    def add(self, metrics: Metrics) -> None:
+        """Take an epoch."""
+        self.history.append(metrics)
+        self.epochs += 1
+        self.seconds += metrics["time/epoch_s"]
 
     @property
     def best(self) -> float | None:
         """The objective at the best judged epoch."""
         return self.history[-1]["best"] if self.history else None
+
+    @property
+    def may_win(self) -> bool:
+        """Whether it has a judged epoch, and neither failed nor diverged."""
+        return self.best is not None and self.state not in ("failed", "diverged")
 
     @property
     def best_epoch(self) -> int:
@@ -62,6 +81,10 @@ class Referee:
         self.watchers: list[Callable[[str, Standing], None]] = []
         self._ledger: Ledger | None = None
         self._decided: dict[int, dict[str, Any]] = {}
+        self.endings: Counter[tuple[str, str]] = Counter()
+        """How many trials have ended, by state and, if they failed, reason."""
+        self.leader: Standing | None = None
+        """The best trial so far, running ones included."""
         limits = [n for n in (spec.budget.trials, self.study.size) if n is not None]
         self.limit = min(limits) if limits else None
 
@@ -84,7 +107,7 @@ class Referee:
         if not self.order.may_create():
             return None
         params = self.study.ask(number, known)
-        trial = Standing(number, params, self._seed(number), [])
+        trial = Standing(number, params, self._seed(number))
         self.trials[number] = trial
         self._write("trial_created", durable=True, trial=number, params=params, seed=trial.seed)
         self.judge.add(number, params)
@@ -110,8 +133,8 @@ class Referee:
         return self.order.closed
 
     def _hopeless(self) -> bool:
-        ended = [trial for trial in self.trials.values() if trial.state != "running"]
-        return len(ended) >= ALIKE and {(trial.state, trial.reason) for trial in ended} == {("failed", ended[0].reason)}
+        failed = [n for (state, _), n in self.endings.items() if state == "failed"]
+        return len(self.endings) == 1 and sum(failed) >= ALIKE
 
     def result(self, number: int, metrics: Metrics) -> None:
         """Take an epoch's metrics; they are on disk when this returns."""
@@ -163,12 +186,22 @@ class Referee:
         for step in steps:
             trial = self.trials[step.trial]
             if step.metrics is not None:
-                trial.history.append(step.metrics)
+                trial.add(step.metrics)
                 self.study.report(trial.number, step.metrics[self.spec.objective.metric], step.epoch)
                 self._tell("epoch", trial)
             if step.state is not None:
                 self._close(trial, step)
+            self._lead(trial)
             self._prune(trial)
+
+    def _lead(self, trial: Standing) -> None:
+        """See whether a trial is the best one now; to look at all of them at each epoch would take long."""
+        sign = 1 if self.spec.objective.mode == "min" else -1
+        if trial.may_win:
+            self.leader = min(filter(None, (self.leader, trial)), key=lambda t: (sign * t.best, t.number))
+        elif trial is self.leader:
+            able = (other for other in self.trials.values() if other.may_win)
+            self.leader = min(able, key=lambda t: (sign * t.best, t.number), default=None)
 
     def _close(self, trial: Standing, step: Judged) -> None:
         known = self._decided.get(trial.number)
@@ -178,7 +211,9 @@ class Referee:
         self.study.tell(trial.number, trial.state, trial.values(one.metric for one in self.spec.also), trial.reason)
         if known is None:
             self._write_end(trial)
+        self.endings[trial.state, trial.reason if trial.state == "failed" else ""] += 1
         self._tell("ended", trial)
+        del trial.history[:-1]  # the ledger has them; those of ten thousand trials would fill the memory
 
     def _why_complete(self, trial: Standing) -> str:
         """Return what ended a training by itself: it follows from the objective's course; empty at full length."""
@@ -196,22 +231,23 @@ class Referee:
             durable=True,
             trial=trial.number,
             state=trial.state,
-            epochs=len(trial.history),
+            epochs=trial.epochs,
             best=trial.best,
             best_epoch=trial.best_epoch,
             reason=trial.reason,
-            seconds=round(sum(m["time/epoch_s"] for m in trial.history), 3),
+            seconds=round(trial.seconds, 3),
         )
 
     def _prune(self, trial: Standing) -> None:
         """Delete checkpoints that nothing will ask for: all but the best, the newest and those yet to be judged."""
         if self._ledger is None:
             return
-        saved = sorted(self.run.checkpoints(trial.number).glob("[0-9]*"))
-        needed = saved[-1:] + [path for path in saved if int(path.name) > len(trial.history)]
-        for path in saved:
-            if int(path.name) != trial.best_epoch and not (trial.state == "running" and path in needed):
-                shutil.rmtree(path)
+        folder = self.run.checkpoints(trial.number)
+        saved = sorted(name for name in _names(folder) if name.isdigit())
+        for name in saved:
+            needed = trial.state == "running" and (name == saved[-1] or int(name) > trial.epochs)
+            if int(name) != trial.best_epoch and not needed:
+                shutil.rmtree(folder / name)
 
     def _write(self, event: str, *, durable: bool = False, **fields: Any) -> None:
         if self._ledger is not None:
@@ -221,6 +257,14 @@ class Referee:
         if self._ledger is not None and trial.number not in self._decided:  # of those, earlier starts have told
             for watcher in self.watchers:
                 watcher(what, trial)
+
+
+def _names(folder: Path) -> list[str]:
+    """Return what is in a folder; nothing where there is none."""
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []
 
 
 def replay(referee: Referee, events: list[dict[str, Any]]) -> None:

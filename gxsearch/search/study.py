@@ -1,7 +1,8 @@
 """Study: the Optuna study of a search, on a journal file that optuna-dashboard opens.
 
 Every draw uses a sampler seeded by (seed, trial number), so a draw depends on the trials told before it and on
-nothing else: a search that is resumed goes on as if it had never stopped.
+nothing else: a search that is resumed goes on as if it had never stopped. Of very many trials TPE looks at some
+(`journal`).
 """
 
 from __future__ import annotations
@@ -23,11 +24,10 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from gxsearch.search.domain import Choice, Domain, Float
+from gxsearch.search.journal import Mirror, Seen
 from gxsearch.search.spec import Spec
 from gxsearch.training.loop import derive
 
@@ -46,8 +46,9 @@ class Study:
         self._start = spec.space.grid() if spec.search.sampler == "grid" else list(spec.search.start)
         self._live: dict[int, optuna.Trial] = {}
         directions = ["minimize" if one.mode == "min" else "maximize" for one in spec.objectives]
-        storage = JournalStorage(JournalFileBackend(str(journal)))
-        self._study = optuna.create_study(storage=storage, study_name=spec.name, directions=directions)
+        whole, sign = spec.search.sampler != "tpe" or bool(spec.also), 1 if spec.objective.mode == "min" else -1
+        self._seen = Seen(Mirror(journal), whole=whole, sign=sign)
+        self._study = optuna.create_study(storage=self._seen, study_name=spec.name, directions=directions)
         if spec.also:
             with _experimental():
                 self._study.set_metric_names([one.metric for one in spec.objectives])
@@ -93,6 +94,10 @@ class Study:
             self._study.tell(trial, values)
         else:
             self._study.tell(trial, state=TrialState.PRUNED)
+
+    def flush(self) -> None:
+        """Write to the journal's file what is not there yet."""
+        self._seen.flush()
 
 
 @contextmanager

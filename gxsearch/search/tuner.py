@@ -58,7 +58,7 @@ def search(
     place = Place(cpus=given.cpus, gpus=given.gpus, stall_s=given.stall_s, world_size=given.workers)
     bundle = {"CPU": place.cpus, **({"GPU": place.gpus} if place.gpus else {})}
     numbers: dict[str, int] = {}
-    room = Room(run, slots)
+    room = Room(run, slots, lambda: list(referee.order.running))
     scratch = tempfile.mkdtemp(prefix="gxsearch-")  # Tune's own state, which nothing of ours reads
     with _stopped_by_signals() as caught, _logged_to(run.log):
         try:
