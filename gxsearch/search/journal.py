@@ -38,7 +38,7 @@ class Mirror(BaseJournalBackend):
         self._path = path
         self._unwritten: list[str] = []
         self._written = -math.inf
-        self._held: deque[str] = deque()
+        self._held: deque[dict[str, Any]] = deque()
         self._taken = 0
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
@@ -47,9 +47,8 @@ class Mirror(BaseJournalBackend):
         Raises:
             OSError: when the file cannot be written.
         """
-        lines = [json.dumps(log, separators=(",", ":")) for log in logs]
-        self._held += lines
-        self._unwritten += lines
+        self._held += logs
+        self._unwritten += [json.dumps(log, separators=(",", ":")) for log in logs]
         if time.monotonic() - self._written > _WRITE_EVERY_S:
             self.flush()
 
@@ -58,7 +57,7 @@ class Mirror(BaseJournalBackend):
         while self._taken < log_number_from:
             self._held.popleft()
             self._taken += 1
-        yield from map(json.loads, list(self._held))
+        yield from list(self._held)
 
     def flush(self) -> None:
         """Write what is not in the file yet."""
