@@ -130,7 +130,9 @@ class _Tpe(TPESampler):
         """Return the settings that all trials have, by name."""
         if len(study.directions) > 1:
             return super().infer_relative_search_space(study, trial)
-        seen = [t.distributions for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))]
+        seen = [
+            t.distributions for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+        ]
         names = set.intersection(*map(set, seen)) if seen else set()
         return {name: seen[0][name] for name in sorted(names) if not seen[0][name].single()}
 

@@ -33,7 +33,7 @@ from gxsearch.results.run_dir import RunDir
 from gxsearch.search.deadline import Deadline
 from gxsearch.search.intake import read_table
 from gxsearch.search.launch import connected
-from gxsearch.search.opening import Opened, begin, reopen
+from gxsearch.search.opening import begin, reopen
 from gxsearch.search.referee import Referee
 from gxsearch.search.scribe import Scribe
 from gxsearch.search.sections import Resources
@@ -166,7 +166,9 @@ def search_simulated(spec: Spec, table: Table, slots: int, folder: Path, marks: 
         with metered(meter, marks), begin(spec, table, slots, folder) as opened:
             with Progress(opened.referee, deadline, live=True) as shown:
                 meter.mark(0)
-                search(spec, opened.run, table, opened.referee, slots=slots, deadline=deadline, tick=lambda: shown.tick())
+                search(
+                    spec, opened.run, table, opened.referee, slots=slots, deadline=deadline, tick=lambda: shown.tick()
+                )
                 meter.mark(len(opened.referee.trials))
             opened.close("done")
     return opened.run, meter
@@ -269,8 +271,11 @@ def main() -> None:
         table, marks = read_table(spec), [n for n in (1000, 2500, 5000, 10_000) if n < args.trials]
         if args.wait:
             print_wait(args.concurrent)
-        print(f"{args.trials} trials, {args.concurrent} at once, {args.epochs} epochs, {args.sampler}, {args.stop}; "
-              f"load {os.getloadavg()[0]:.1f}; {rss_mb():.0f} MB at the start", flush=True)
+        print(
+            f"{args.trials} trials, {args.concurrent} at once, {args.epochs} epochs, {args.sampler}, {args.stop}; "
+            f"load {os.getloadavg()[0]:.1f}; {rss_mb():.0f} MB at the start",
+            flush=True,
+        )
         profile = cProfile.Profile() if args.profile else nullcontext()
         with profile:
             run, meter = search_simulated(spec, table, args.concurrent, args.keep or Path(scratch) / "run", marks)

@@ -27,7 +27,16 @@ from gxsearch.training.course import Course
 
 METRICS = (
     *("train/entry_mse", "train/entry_mse_weight", "train/loss", "train/r2", "train/pearson", "val/entry_mse_weight"),
-    *("val/loss", "val/r2", "val/pearson", "val/mae", "lr", "model/sample_norm", "model/gene_norm", "data/values_per_s"),
+    *(
+        "val/loss",
+        "val/r2",
+        "val/pearson",
+        "val/mae",
+        "lr",
+        "model/sample_norm",
+        "model/gene_norm",
+        "data/values_per_s",
+    ),
 )
 """What an epoch of factorized embeddings tells besides the objective and what the loop adds."""
 CHECKPOINT = b"0" * 4096
@@ -125,7 +134,12 @@ class Actor:
         spent, now = self._epoch * self._seconds, int(time.time())
         told = {"done": False, "training_iteration": self._epoch, "date": "2026-01-01_00-00-00", "timestamp": now}
         told |= {"time_this_iter_s": self._seconds, "time_total_s": spent, "time_since_restore": spent}
-        return told | {"pid": 1, "hostname": "simulated", "node_ip": "127.0.0.1", "iterations_since_restore": self._epoch}
+        return told | {
+            "pid": 1,
+            "hostname": "simulated",
+            "node_ip": "127.0.0.1",
+            "iterations_since_restore": self._epoch,
+        }
 
     def seconds(self) -> float:
         """Return how long the next epoch lasts on the clock."""
