@@ -18,9 +18,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 import time
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import NoneType
@@ -125,8 +126,20 @@ class TrialRecord:
 
 
 def trials(path: Path) -> list[TrialRecord]:
-    """Read the trials of a ledger, by number."""
-    return gathered(events(path), path)
+    """Read the trials of a ledger, by number; what was read last is kept, for a report asks for it thirty times."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return gathered(events(path), path)  # which says what is wrong
+    key = (str(path), len(data), zlib.crc32(data))
+    if key not in _read:
+        found = gathered(events(path), path)
+        _read.clear()
+        _read[key] = found
+    return [replace(trial, history=list(trial.history)) for trial in _read[key]]
+
+
+_read: dict[tuple[str, int, int], list[TrialRecord]] = {}
 
 
 def gathered(told: list[dict[str, Any]], path: Path) -> list[TrialRecord]:
@@ -155,7 +168,8 @@ def _add_epoch(trial: TrialRecord, event: dict[str, Any]) -> None:
     """Add an epoch; one that was run again after a crash replaces its first telling."""
     while trial.history and trial.history[-1]["epoch"] >= event["epoch"]:
         trial.history.pop()
-    trial.history.append({**event["metrics"], "epoch": event["epoch"]})
+    metrics = {sys.intern(name): value for name, value in event["metrics"].items()}  # else names fill the memory
+    trial.history.append({**metrics, "epoch": event["epoch"]})
     trial.best, trial.best_epoch = event["metrics"]["best"], int(event["metrics"]["best_epoch"])
 
 
