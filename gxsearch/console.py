@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ class Progress:
             Live(console=self._terminal, auto_refresh=False, transient=True) if on_screen and not quiet else None
         )
         self._drawn, self._begun = 0.0, time.monotonic()
-        self._ended_before = sum(t.state != "running" for t in referee.trials.values())
+        self._ended_before = referee.endings.total()
         referee.watchers.append(self._watch)
 
     def __enter__(self) -> Progress:
@@ -79,26 +80,17 @@ class Progress:
         others = zip(also, (trial.values(also) or [])[1:], strict=False)
         more = "".join(f", {other} {value:.5g}" for other, value in others)
         return (
-            f"{done}/{of}  trial {trial.number:03d}  {trial.state:<8}  epoch {len(trial.history):>3}  "
+            f"{done}/{of}  trial {trial.number:03d}  {trial.state:<8}  epoch {trial.epochs:>3}  "
             f"{name} {best}{more} (epoch {trial.best_epoch})  {trial.reason or short(trial.params)}"
         )
 
     def _count(self) -> tuple[int, str]:
-        done = sum(t.state != "running" for t in self._referee.trials.values())
-        return done, str(self._referee.limit or "?")
-
-    def leader(self) -> Standing | None:
-        """Return the best trial so far, running ones included."""
-        ranked = [
-            t for t in self._referee.trials.values() if t.best is not None and t.state not in ("failed", "diverged")
-        ]
-        sign = 1 if self._referee.spec.objective.mode == "min" else -1
-        return min(ranked, key=lambda t: (sign * t.best, t.number), default=None)
+        return self._referee.endings.total(), str(self._referee.limit or "?")
 
     def _screen(self) -> Group:
-        trials = list(self._referee.trials.values())
         done, of = self._count()
-        counts = {state: sum(t.state == state for t in trials) for state in _MARKS}
+        counts = {mark: sum(n for (state, _), n in self._referee.endings.items() if state == mark) for mark in _MARKS}
+        counts["running"] = len(self._referee.order.running)
         parts = [f"{n} {state}" for state, n in counts.items() if n]
         elapsed = time.monotonic() - self._begun
         head = Text.assemble(
@@ -108,14 +100,14 @@ class Progress:
             f"   {duration(elapsed)}{self._left(done, elapsed)}",
         )
         lines = [head]
-        leader, metric = self.leader(), self._referee.spec.objective.metric
+        leader, metric = self._referee.leader, self._referee.spec.objective.metric
         if leader is not None:
             where = f"   epoch {leader.best_epoch}   {short(leader.params)}"
             value = (f"{leader.best:.5g}", "bold green")
             best = Text.assemble(f" best {leader.number:03d}  {metric} ", value, where)
             best.truncate(self._terminal.width - 1, overflow="ellipsis")
             lines.append(best)
-        return Group(*lines, self._table(trials))
+        return Group(*lines, self._table())
 
     def _left(self, done: int, elapsed: float) -> str:
         guesses = [self._deadline.left_s()]
@@ -125,7 +117,7 @@ class Progress:
         known = [guess for guess in guesses if guess is not None]
         return f", about {duration(max(0.0, min(known)))} left" if known else ""
 
-    def _table(self, trials: list[Standing]) -> Table:
+    def _table(self) -> Table:
         table = Table(box=None, padding=(0, 2, 0, 1), header_style="dim")
         metric = self._referee.spec.objective.metric
         widths = {"trial": 5, "state": 8, "epoch": 6, metric: max(8, len(metric)), "best": 8}
@@ -134,11 +126,9 @@ class Progress:
             table.add_column(name, no_wrap=True, justify="left" if left else "right", min_width=width)
         rest = max(10, self._terminal.width - sum(width + 3 for width in widths.values()) - 3)
         table.add_column("settings", overflow="ellipsis", no_wrap=True, max_width=rest)
-        running = [t for t in trials if t.state == "running"]
-        ended = [t for t in trials if t.state != "running"]
-        for trial in [*reversed(running), *reversed(ended)][:ROWS]:
+        for trial in self._newest():
             last = trial.history[-1] if trial.history else {}
-            epoch = f"{len(trial.history)}/{self._referee.spec.budget.epochs}"
+            epoch = f"{trial.epochs}/{self._referee.spec.budget.epochs}"
             numbers = [f"{value:.4g}" if value is not None else "" for value in (last.get(metric), trial.best)]
             state = Text(trial.state, style=_MARKS.get(trial.state, ""))
             table.add_row(
@@ -149,3 +139,9 @@ class Progress:
                 Text(trial.reason if trial.state in ("failed", "diverged") else short(trial.params)),
             )
         return table
+
+    def _newest(self) -> list[Standing]:
+        """Return the trials to show: running ones, then ended ones, the newest first."""
+        trials, running = self._referee.trials, self._referee.order.running
+        ended = (trials[number] for number in reversed(trials) if number not in running)
+        return [*(trials[n] for n in sorted(running, reverse=True)[:ROWS]), *itertools.islice(ended, ROWS)][:ROWS]

@@ -143,11 +143,12 @@ def genes_json(found: Similar) -> str:
 def status(path: str, *, as_json: bool) -> str:
     """Return where a search stands, from its ledger; it may be running."""
     run = RunDir.open(path)
-    told, found = ledger.events(run.ledger), ledger.trials(run.ledger)
+    told = ledger.events(run.ledger)
+    found = ledger.gathered(told, run.ledger)
     states = Counter(trial.state for trial in found)
     last = next((e for e in reversed(told) if e["event"].startswith("run_")), {"event": "run_started"})
     state = last.get("state", "running, or killed")
-    best = leaderboard.chosen(run)
+    best = leaderboard.chosen_of(run, found)
     facts = {
         "run": str(run.path),
         "state": state,

@@ -55,6 +55,8 @@ def course(easel: Easel, run: RunDir) -> list[Picture]:
     """Return the history of the search and the learning curves."""
     level, objective = plots.level(run), Objective.of(run)
     history, curves = plots.history_data(run), plots.curves_data(run)
+    shown = curves["trial"].nunique()
+    some = f" {shown:,} of {len(history):,} trials, the best ones among them." * (len(history) > plots.CURVES)
     return [
         easel.picture(
             lambda: plots.history_figure(run),
@@ -65,7 +67,7 @@ def course(easel: Easel, run: RunDir) -> list[Picture]:
         easel.picture(
             lambda: plots.curves_figure(run),
             lambda static: static.curves(curves, level),
-            f"{objective.metric} on held-out data after each epoch; the best {plots.BOLD} trials bold.",
+            f"{objective.metric} on held-out data after each epoch; the best {plots.BOLD} trials bold.{some}",
         ),
     ]
 

@@ -99,7 +99,13 @@ def best(run: RunDir) -> TrialRecord:
 def chosen(run: RunDir) -> TrialRecord | None:
     """Return the trial that stands for a run: the best or, of several objectives, the one of the front that `choose`
     tells; None where no trial may win."""
-    winners, objectives = ranked(run), Objective.all(run)
+    return chosen_of(run, trials(run.ledger))
+
+
+def chosen_of(run: RunDir, found: list[TrialRecord]) -> TrialRecord | None:
+    """Return what `chosen` does, from the trials of the run's ledger."""
+    objectives = Objective.all(run)
+    winners = _ordered(found, objectives[0])
     if len(objectives) == 1 or not winners:
         return next(iter(winners), None)
     able, key_nm = standings(winners, objectives)

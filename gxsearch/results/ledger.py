@@ -18,9 +18,10 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 import time
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import NoneType
@@ -125,9 +126,30 @@ class TrialRecord:
 
 
 def trials(path: Path) -> list[TrialRecord]:
-    """Read the trials of a ledger, by number."""
+    """Read the trials of a ledger, by number; what was read last is kept, for a report asks for it thirty times."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return gathered(events(path), path)  # which says what is wrong
+    key = (str(path), len(data), zlib.crc32(data))
+    if key not in _read:
+        found = gathered(events(path), path)
+        _read.clear()
+        _read[key] = found
+    return [replace(trial, history=list(trial.history)) for trial in _read[key]]
+
+
+_read: dict[tuple[str, int, int], list[TrialRecord]] = {}
+
+
+def gathered(told: list[dict[str, Any]], path: Path) -> list[TrialRecord]:
+    """Return the trials that the events of the ledger at `path` tell of, by number.
+
+    Raises:
+        RunError: E611 when an event is of a trial that there is not.
+    """
     found: dict[int, TrialRecord] = {}
-    for number, event in enumerate(events(path), 1):
+    for number, event in enumerate(told, 1):
         if event["event"] in _FIELDS and event["event"] != "trial_created" and event["trial"] not in found:
             raise RunError.one("E611", f"{path}:{number}", f"there is no trial {event['trial']} before this line")
         if event["event"] == "trial_created":
@@ -144,8 +166,10 @@ def trials(path: Path) -> list[TrialRecord]:
 
 def _add_epoch(trial: TrialRecord, event: dict[str, Any]) -> None:
     """Add an epoch; one that was run again after a crash replaces its first telling."""
-    trial.history = [m for m in trial.history if m["epoch"] < event["epoch"]]
-    trial.history.append({**event["metrics"], "epoch": event["epoch"]})
+    while trial.history and trial.history[-1]["epoch"] >= event["epoch"]:
+        trial.history.pop()
+    metrics = {sys.intern(name): value for name, value in event["metrics"].items()}  # else names fill the memory
+    trial.history.append({**metrics, "epoch": event["epoch"]})
     trial.best, trial.best_epoch = event["metrics"]["best"], int(event["metrics"]["best_epoch"])
 
 
@@ -173,9 +197,14 @@ _NUMBER = (int, float, NoneType)
 _FIELDS = {
     "trial_created": {"trial": int, "params": dict, "seed": int},
     "epoch": {"trial": int, "epoch": int, "metrics": dict},
-    "trial_ended": {"trial": int, "state": str, "epochs": int, "best": _NUMBER, "best_epoch": int, "seconds": _NUMBER},
+    "trial_ended": {"trial": int, "state": str, "epochs": int, "best": _NUMBER, "best_epoch": int, "seconds": _NUMBER}
+    | {"reason": str},
 }
 """What events hold beside `seq`, `time` and `event`."""
+_ANY = (("seq", int), ("time", str))
+_FORMS = {kind: (*_ANY, *fields.items()) for kind, fields in _FIELDS.items()}
+_NUMBERS = {int, float, bool, NoneType}
+"""The types that JSON has for a number, or for none."""
 
 
 def _is_event(event: Any) -> bool:
@@ -184,15 +213,16 @@ def _is_event(event: Any) -> bool:
         return False
     if not isinstance(event.get("event"), str):
         return False
-    form = {"seq": int, "time": str} | _FIELDS.get(event["event"], {})
-    if not all(isinstance(event.get(name, ...), kind) for name, kind in form.items()) or not _is_time(event["time"]):
+    kind = event["event"]
+    for name, form in _FORMS.get(kind, _ANY):
+        if not isinstance(event.get(name, ...), form):
+            return False
+    if not _is_time(event["time"]):
         return False
-    if event["event"] == "trial_ended":
-        return isinstance(event.get("reason"), str)
-    if event["event"] != "epoch":
-        return event.get("trial", 0) >= 0
-    metrics = event["metrics"]
-    return all(isinstance(value, _NUMBER) for value in metrics.values()) and {"best", "best_epoch"} <= set(metrics)
+    if kind == "epoch":
+        metrics = event["metrics"]
+        return "best" in metrics and "best_epoch" in metrics and _NUMBERS.issuperset(map(type, metrics.values()))
+    return event.get("trial", 0) >= 0 or kind == "trial_ended"
 
 
 def _is_time(text: str) -> bool:
@@ -206,9 +236,14 @@ def _mend(path: Path) -> int:
     """Cut a torn last line off, so that the next event starts a line; return the next sequence number."""
     if not path.exists():
         return 0
-    found = events(path)
-    whole = b"".join(line + b"\n" for line in path.read_bytes().split(b"\n")[: len(found)])
-    if len(whole) != path.stat().st_size:
+    lines = path.read_bytes().split(b"\n")[:-1]
+    if lines and _parse(lines[-1]) is None:
+        lines.pop()
+    last = _parse(lines[-1]) if lines else {"seq": -1}
+    if last is None or last["seq"] != len(lines) - 1:
+        return len(events(path))  # which says what is damaged
+    whole = sum(len(line) + 1 for line in lines)
+    if whole != path.stat().st_size:
         with open(path, "r+b") as file:
-            file.truncate(len(whole))
-    return len(found)
+            file.truncate(whole)
+    return len(lines)

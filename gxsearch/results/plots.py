@@ -24,6 +24,8 @@ BOLD = 5
 """Best trials that are drawn bold."""
 REACH = 2.5
 """How far a value axis goes towards the bad end, in units of the distance from the best to the middle value."""
+CURVES = 500
+"""Trials whose learning curves are drawn."""
 LINES = 40
 """Trials that parallel coordinates show."""
 SETTINGS = 7
@@ -115,12 +117,20 @@ def history_data(run: RunDir) -> pd.DataFrame:
 
 
 def curves_data(run: RunDir) -> pd.DataFrame:
-    """Return trial, epoch, value and rank (NaN for what is not ranked) of every epoch that counts."""
-    metric = Objective.of(run).metric
+    """Return trial, epoch, value and rank (NaN for what is not ranked) of every epoch that counts.
+
+    Of more than `CURVES` trials, those of the best tenth of so many, and others evenly over the rest.
+    """
+    metric, found = Objective.of(run).metric, trials(run.ledger)
     ranks = {trial.number: rank for rank, trial in enumerate(leaderboard.ranked(run), 1)}
+    if len(found) > CURVES:
+        others = [trial for trial in found if ranks.get(trial.number, math.inf) > CURVES // 10]
+        apart = math.ceil(len(others) / (CURVES - CURVES // 10))
+        dropped = {trial.number for place, trial in enumerate(others) if place % apart}
+        found = [trial for trial in found if trial.number not in dropped]
     rows = [
         (trial.number, int(epoch["epoch"]), epoch.get(metric, math.nan), ranks.get(trial.number, math.nan))
-        for trial in trials(run.ledger)
+        for trial in found
         for epoch in trial.history
     ]
     return pd.DataFrame(rows, columns=["trial", "epoch", "value", "rank"])

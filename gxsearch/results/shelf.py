@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 import uuid
@@ -32,7 +33,7 @@ def copies() -> Path:
 def saved(run: RunDir, number: int) -> list[int]:
     """Return the epochs of a trial whose checkpoints are kept, in order."""
     folder, far = run.checkpoints(number), mirror.of(run.path)
-    here = {int(path.name) for path in folder.glob("[0-9]*")}
+    here = {int(name) for name in os.listdir(folder) if name.isdigit()} if folder.is_dir() else set()
     return sorted(here | far.saved(folder) if far else here)
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ENOUGH = 10
 """Trials below which an importance is noise."""
+MOST = 500
+"""Trials that an importance is measured on, drawn from all; the bands of so many are narrow, and more take minutes."""
 DRAWS = 50
 """Resamples of the trials, and as many permutations of their values."""
 CHANCE = 0.95
@@ -33,7 +35,7 @@ class Importance:
     Attributes:
         shares: setting -> share, the largest first, summing to 1; empty where there are too few trials, or all did
             equally well.
-        n_trials: trials it is based on: complete and stopped ones.
+        n_trials: trials it is based on: complete and stopped ones, at most `MOST` of them.
         bands: setting -> where the middle 80 % of the resampled shares lie; empty where they were not resampled.
         unsure: settings that cannot be told from one that has no effect.
     """
@@ -97,14 +99,14 @@ def resampled(run: RunDir) -> Importance:
 
 
 def study(run: RunDir) -> optuna.Study:
-    """Return the complete and stopped trials as a study in memory, each with its best value."""
+    """Return the complete and stopped trials, at most `MOST`, as a study in memory, each with its best value."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     domains = run.facts()["space_domains"]
     direction = "minimize" if Objective.of(run).mode == "min" else "maximize"
     built = optuna.create_study(direction=direction, study_name=run.path.name)
-    for trial in _usable(trials(run.ledger)):
+    for trial in _some(_usable(trials(run.ledger))):
         kinds = {name: _distribution(domains[name]) for name in trial.params}
         params = {name: _stored(domains[name], value) for name, value in trial.params.items()}
         built.add_trial(optuna.trial.create_trial(params=params, distributions=kinds, value=trial.best))
@@ -113,7 +115,7 @@ def study(run: RunDir) -> optuna.Study:
 
 def _worth_measuring(run: RunDir) -> tuple[optuna.Study | None, int]:
     """Return the study and its number of trials; None where they are too few, or all did equally well."""
-    usable = _usable(trials(run.ledger))
+    usable = _some(_usable(trials(run.ledger)))
     enough = len(usable) >= ENOUGH and len({trial.best for trial in usable}) > 1
     return (study(run) if enough else None), len(usable)
 
@@ -170,6 +172,14 @@ def _permuted(
 def _usable(found: list[TrialRecord]) -> list[TrialRecord]:
     ended = ("complete", "stopped")
     return [trial for trial in found if trial.state in ended and trial.ranked and math.isfinite(trial.best)]
+
+
+def _some(found: list[TrialRecord]) -> list[TrialRecord]:
+    """Return at most `MOST` of the trials, drawn at random, by number; always the same of the same."""
+    if len(found) <= MOST:
+        return found
+    drawn = np.random.default_rng(0).choice(len(found), MOST, replace=False)
+    return [found[i] for i in sorted(drawn)]
 
 
 def _distribution(domain: dict[str, Any]) -> optuna.distributions.BaseDistribution:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +20,7 @@ LEAST_BYTES = 32 * 2**20
 _TIMES = 3
 """Checkpoints that each slot may have on the disk at once: the best, the newest, the one being written."""
 _EVERY_S = 2.0
+_AT_ONCE = 20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _FAILS = (errno.EIO, errno.EROFS, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT)
 """After these nothing is written any more; those of them that pass were tried again (`gxsearch.again`)."""
@@ -88,8 +90,10 @@ def told_when_full(run: RunDir) -> Iterator[None]:
 class Room:
     """Looks at the disk now and then, while a search runs."""
 
-    def __init__(self, run: RunDir, slots: int):
-        self._run, self._slots, self._looked = run, slots, 0.0
+    def __init__(self, run: RunDir, slots: int, running: Callable[[], Collection[int]]):
+        """Look at the disk of a run; `running` tells which trials run."""
+        self._run, self._slots, self._running, self._looked = run, slots, running, 0.0
+        self._sizes: dict[int, int] = {}
         self.number, self.gone = 0, False
         """The system's number for what is wrong with the disk, 0 if nothing; whether the folder is gone."""
 
@@ -132,9 +136,18 @@ class Room:
             raise gone(self._run) if self.gone else out(self._run, self.number)
 
     def _low_water(self) -> int:
-        newest = (max(trial.glob("[0-9]*"), default=None) for trial in self._run.path.glob("trials/*/checkpoints"))
-        sizes = [sum(file.stat().st_size for file in _files(folder)) for folder in newest if folder is not None]
-        return LEAST_BYTES + _TIMES * self._slots * max(sizes, default=0)
+        """Return what must be free, by the largest checkpoint found so far.
+
+        A few trials are measured each time, those first that were not yet: many would hold a large search up.
+        """
+        found = self._running()
+        newest = ((number, self._newest(number)) for number in found if number not in self._sizes)
+        some = itertools.islice((pair for pair in newest if pair[1] is not None), _AT_ONCE)
+        self._sizes |= {number: sum(file.stat().st_size for file in _files(folder)) for number, folder in some}
+        return LEAST_BYTES + _TIMES * self._slots * max(self._sizes.values(), default=0)
+
+    def _newest(self, number: int) -> Path | None:
+        return max(self._run.checkpoints(number).glob("[0-9]*"), default=None)
 
 
 def _files(folder: Path) -> list[Path]:

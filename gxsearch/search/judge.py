@@ -69,6 +69,8 @@ class Judge:
         """Take note of a trial's end, with its last epoch."""
         if self._rule is not None and last is not None:
             self._rule.on_trial_complete(_NoController(), self._trials[number], self._counted(number, last))
+        self._trials.pop(number)
+        self._rhythms.pop(number, None)
 
     def _counted(self, number: int, metrics: Metrics) -> Metrics:
         """Return what the rule looks at, with epochs counted from the end of the warm-up."""

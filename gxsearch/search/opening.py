@@ -68,6 +68,7 @@ class Opened:
         """Write how this start of the search ended, where that can be, and let go of the folder."""
         try:
             with closing(self.ledger):
+                self.referee.study.flush()
                 self.ledger.append("run_ended", durable=True, state=state, reason=reason)
         except OSError as error:
             if not (is_out(error) or is_gone(error, self.run)):

@@ -9,6 +9,7 @@ so the price is a slot that idles where the estimate is wrong.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -50,7 +51,8 @@ class Order:
     """The clock of a search with a number of slots; a trial has `epochs` epochs, or says which is its last."""
 
     def __init__(self, slots: int, epochs: int, keep_on: Callable[[int, Metrics], bool]):
-        self._free = [0.0] * slots
+        self._free = [0.0] * slots  # a heap: when each free slot became so
+        self._due: list[tuple[float, int]] = []  # a heap: `due` of every running trial, and of some that have ended
         self._epochs = epochs
         self._keep_on = keep_on
         self.closed = False
@@ -66,9 +68,9 @@ class Order:
 
     def create(self, number: int, cost: float, epochs: int | None = None) -> None:
         """Start a trial in the slot that was free first; it may have fewer epochs than others."""
-        self._free.sort()
         epochs = self._epochs if epochs is None else epochs
-        self.running[number] = Running(number, self._free.pop(0), cost, epochs)
+        self.running[number] = Running(number, heapq.heappop(self._free), cost, epochs)
+        heapq.heappush(self._due, self.running[number].due)
 
     def arrive(self, number: int, metrics: Metrics) -> bool:
         """Take a result; return False for one that is known already, or that came after the trial's end."""
@@ -87,7 +89,7 @@ class Order:
     def advance(self) -> Iterator[Judged]:
         """Judge all that can be judged now; stops where a new trial has to be created first."""
         while self.running and not self.may_create():
-            trial = min(self.running.values(), key=lambda t: t.due)
+            trial = self._next()
             if trial.judged < len(trial.arrived):
                 yield from self._judge(trial)
             elif trial.ending is not None:
@@ -104,9 +106,16 @@ class Order:
                 yield Judged(trial.number, trial.judged, trial.arrived[trial.judged - 1], None)
             yield self._end(trial, "stopped", reason)
 
+    def _next(self) -> Running:
+        """Return the trial whose next result is to be judged first."""
+        while self._due[0][1] not in self.running:
+            heapq.heappop(self._due)
+        return self.running[self._due[0][1]]
+
     def _judge(self, trial: Running) -> Iterator[Judged]:
         metrics = trial.arrived[trial.judged]
         trial.judged += 1
+        heapq.heapreplace(self._due, trial.due)
         keep_on = self._keep_on(trial.number, metrics)
         yield Judged(trial.number, trial.judged, metrics, None)
         if is_last(metrics, trial.epochs) or trial.judged >= trial.epochs:
@@ -116,6 +125,6 @@ class Order:
 
     def _end(self, trial: Running, state: str, reason: str) -> Judged:
         at, _ = trial.due
-        self._free.append(at - trial.cost)
+        heapq.heappush(self._free, at - trial.cost)
         del self.running[trial.number]
         return Judged(trial.number, trial.judged, None, state, reason)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gxsearch.errors import RunError
@@ -26,19 +27,37 @@ ALIKE = 5
 
 @dataclass
 class Standing:
-    """A trial as the referee sees it; `best` and `history` hold judged epochs only."""
+    """A trial as the referee sees it; all is of judged epochs only.
+
+    `epochs` counts them and `seconds` adds them up; of a trial that has ended, `history` keeps its last epoch
+    and `final` the objectives at its best one.
+    """
 
     number: int
     params: dict[str, Any]
     seed: int
-    history: list[Metrics]
+    history: list[Metrics] = field(default_factory=list)
     state: str = "running"
     reason: str = ""
+    epochs: int = 0
+    seconds: float = 0.0
+    final: list[float] | None = None
+
+    def add(self, metrics: Metrics) -> None:
+        """Take an epoch."""
+        self.history.append(metrics)
+        self.epochs += 1
+        self.seconds += metrics["time/epoch_s"]
 
     @property
     def best(self) -> float | None:
         """The objective at the best judged epoch."""
         return self.history[-1]["best"] if self.history else None
+
+    @property
+    def may_win(self) -> bool:
+        """Whether it has a judged epoch, and neither failed nor diverged."""
+        return self.best is not None and self.state not in ("failed", "diverged")
 
     @property
     def best_epoch(self) -> int:
@@ -47,6 +66,8 @@ class Standing:
 
     def values(self, also: Iterable[str]) -> list[float] | None:
         """Return the objective, and others, at the best judged epoch; None where one of them has no finite value."""
+        if self.final is not None:
+            return self.final
         told = next((m for m in self.history if int(m["epoch"]) == self.best_epoch), {})
         found = [self.best, *(told.get(metric) for metric in also)]
         return None if any(value is None or not math.isfinite(value) for value in found) else found
@@ -63,6 +84,12 @@ class Referee:
         self.watchers: list[Callable[[str, Standing], None]] = []
         self._ledger: Ledger | None = None
         self._decided: dict[int, dict[str, Any]] = {}
+        self.endings: Counter[tuple[str, str]] = Counter()
+        """How many trials have ended, by state and, if they failed, reason."""
+        self._shelved: list[Standing] = []
+        """The trials that have ended, but for those whose weights are gone."""
+        self.leader: Standing | None = None
+        """The best trial so far, running ones included."""
         limits = [n for n in (spec.budget.trials, self.study.size) if n is not None]
         self.limit = min(limits) if limits else None
 
@@ -86,7 +113,7 @@ class Referee:
         if not self.order.may_create():
             return None
         params = self.study.ask(number, known)
-        trial = Standing(number, params, self._seed(number), [])
+        trial = Standing(number, params, self._seed(number))
         self.trials[number] = trial
         self._write("trial_created", durable=True, trial=number, params=params, seed=trial.seed)
         self.judge.add(number, params)
@@ -112,8 +139,8 @@ class Referee:
         return self.order.closed
 
     def _hopeless(self) -> bool:
-        ended = [trial for trial in self.trials.values() if trial.state != "running"]
-        return len(ended) >= ALIKE and {(trial.state, trial.reason) for trial in ended} == {("failed", ended[0].reason)}
+        failed = [n for (state, _), n in self.endings.items() if state == "failed"]
+        return len(self.endings) == 1 and sum(failed) >= ALIKE
 
     def result(self, number: int, metrics: Metrics) -> None:
         """Take an epoch's metrics; they are on disk when this returns."""
@@ -171,24 +198,38 @@ class Referee:
         for step in steps:
             trial = self.trials[step.trial]
             if step.metrics is not None:
-                trial.history.append(step.metrics)
+                trial.add(step.metrics)
                 self.study.report(trial.number, step.metrics[self.spec.objective.metric], step.epoch)
                 self._tell("epoch", trial)
             if step.state is not None:
                 self._close(trial, step)
+            self._lead(trial)
             self._prune(trial)
             if step.state is not None:
                 self._prune_ended()
+
+    def _lead(self, trial: Standing) -> None:
+        """See whether a trial is the best one now; to look at all of them at each epoch would take long."""
+        sign = 1 if self.spec.objective.mode == "min" else -1
+        if trial.may_win:
+            self.leader = min(filter(None, (self.leader, trial)), key=lambda t: (sign * t.best, t.number))
+        elif trial is self.leader:
+            able = (other for other in self.trials.values() if other.may_win)
+            self.leader = min(able, key=lambda t: (sign * t.best, t.number), default=None)
 
     def _close(self, trial: Standing, step: Judged) -> None:
         known = self._decided.get(trial.number)
         reason = self._why_complete(trial) if step.state == "complete" else step.reason
         trial.state, trial.reason = (known["state"], known["reason"]) if known else (step.state, reason)
         self.judge.remove(trial.number, trial.history[-1] if trial.history else None)
-        self.study.tell(trial.number, trial.state, trial.values(one.metric for one in self.spec.also), trial.reason)
+        trial.final = trial.values(one.metric for one in self.spec.also)
+        self.study.tell(trial.number, trial.state, trial.final, trial.reason)
         if known is None:
             self._write_end(trial)
+        self.endings[trial.state, trial.reason if trial.state == "failed" else ""] += 1
         self._tell("ended", trial)
+        self._shelved.append(trial)
+        del trial.history[:-1]  # the ledger has them; those of ten thousand trials would fill the memory
 
     def _why_complete(self, trial: Standing) -> str:
         """Return what ended a training by itself: it follows from the objective's course; empty at full length."""
@@ -206,11 +247,11 @@ class Referee:
             durable=True,
             trial=trial.number,
             state=trial.state,
-            epochs=len(trial.history),
+            epochs=trial.epochs,
             best=trial.best,
             best_epoch=trial.best_epoch,
             reason=trial.reason,
-            seconds=round(sum(m["time/epoch_s"] for m in trial.history), 3),
+            seconds=round(trial.seconds, 3),
         )
 
     def _prune(self, trial: Standing) -> None:
@@ -218,18 +259,20 @@ class Referee:
         if self._ledger is None:
             return
         saved = shelf.saved(self.run, trial.number)
-        needed = saved[-1:] + [epoch for epoch in saved if epoch > len(trial.history)]
         for epoch in saved:
-            if epoch != trial.best_epoch and not (trial.state == "running" and epoch in needed):
+            needed = trial.state == "running" and (epoch == saved[-1] or epoch > trial.epochs)
+            if epoch != trial.best_epoch and not needed:
                 shelf.drop(self.run, trial.number, epoch)
 
     def _prune_ended(self) -> None:
         """Delete the weights of ended trials that better ones have pushed out."""
         if self._ledger is None:
             return
-        for trial in unneeded(self.spec, self.trials.values()):
-            for epoch in shelf.saved(self.run, trial.number):
-                shelf.drop(self.run, trial.number, epoch)
+        gone = {trial.number for trial in unneeded(self.spec, self._shelved)}
+        for number in gone:
+            for epoch in shelf.saved(self.run, number):
+                shelf.drop(self.run, number, epoch)
+        self._shelved = [trial for trial in self._shelved if trial.number not in gone]
 
     def _write(self, event: str, *, durable: bool = False, **fields: Any) -> None:
         if self._ledger is not None:

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +27,7 @@ from gxsearch.search.orphans import Orphans
 from gxsearch.search.referee import Referee, Standing
 from gxsearch.search.refit import place_of
 from gxsearch.search.spec import Spec
+from gxsearch.search.thrift import Thrift
 from gxsearch.search.trial import GxTrial, TrainerTrial
 from gxsearch.search.watchdog import STALLED
 from gxsearch.training.course import is_last
@@ -59,7 +60,7 @@ def search(
     deadline.start()
     trainable, resources = _trainable(spec, table)
     numbers: dict[str, int] = {}
-    room = Room(run, slots)
+    room = Room(run, slots, lambda: list(referee.order.running))
     config = lambda trial: draw_config(spec, run, trial, referee.told(trial.number))  # noqa: E731
     scratch = tempfile.mkdtemp(prefix="gxsearch-")  # Tune's own state, which nothing of ours reads
     with _stopped_by_signals() as caught, _logged_to(run.log):
@@ -157,17 +158,25 @@ class Verdicts(FIFOScheduler):
     def __init__(self, referee: Referee, numbers: dict[str, int], room: Room, slots: int):
         super().__init__()
         self._referee, self._numbers, self._room, self._slots = referee, numbers, room, slots
-        self._keeps_actors = False
+        self._thrift: Thrift | None = None
+        self._waiting: deque[Any] = deque()
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Have Tune keep as many idle actors as there are slots.
+        """Take note of a new trial."""
+        if self._thrift is None:
+            self._thrift = Thrift(tune_controller._tune_controller)
+            self._thrift.keep_actors(trial, self._slots)
+        self._waiting.append(trial)
 
-        It would keep one, and end the others' processes, whenever trials end before the next ones are drawn; a
-        new process and its imports cost seconds. There is no public setting for it (Ray 2.60).
-        """
-        if not self._keeps_actors:
-            self._keeps_actors = True
-            tune_controller._tune_controller._actor_cache.increase_max(trial.placement_group_factory, self._slots)
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """Return the first trial that waits for an actor; Tune's own would look at all there ever were."""
+        while self._waiting and self._waiting[0].status != "PENDING":
+            self._waiting.popleft()
+        return self._waiting[0] if self._waiting else None
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Have Tune forget a trial that is over."""
+        self._thrift.over(trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Take a result; stop the trial if it is over on the clock, by itself or by the scheduler."""

@@ -106,7 +106,7 @@ def test_the_room_that_must_be_left_grows_with_the_checkpoints(toy_spec, toy_tab
 
     for free, full in ((disk.LEAST_BYTES + 6 * size, False), (disk.LEAST_BYTES + 6 * size - 1, True)):
         monkeypatch.setattr(shutil, "disk_usage", lambda path, free=free: Usage(0, 0, free))
-        assert disk.Room(opened.run, 2).look() is full
+        assert disk.Room(opened.run, 2, lambda: list(opened.referee.trials)).look() is full
 
 
 @pytest.mark.fault("F11")
