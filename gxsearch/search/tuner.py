@@ -25,7 +25,7 @@ from gxsearch.search.draw import draw_config
 from gxsearch.search.rank import Place
 from gxsearch.search.referee import Referee, Standing
 from gxsearch.search.spec import Spec
-from gxsearch.search.thrift import Thrift
+from gxsearch.search.thrift import Mute, Thrift
 from gxsearch.search.trial import GxTrial
 from gxsearch.search.watchdog import STALLED
 from gxsearch.training.course import is_last
@@ -72,7 +72,7 @@ def search(
                 search_alg=Draws(referee, numbers, room, lambda trial: draw_config(spec, run, trial)),
                 scheduler=Verdicts(referee, numbers, room, slots),
                 stop=Whistle(referee, caught, room),
-                callbacks=[Pulse(referee, numbers, deadline, tick)],
+                callbacks=[Pulse(referee, numbers, deadline, tick), Mute()],
                 reuse_actors=True,
                 max_concurrent_trials=slots,
                 max_failures=RETRIES,
