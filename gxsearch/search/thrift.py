@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from ray.tune.progress_reporter import TrialProgressCallback
+
 
 class Thrift:
     """Keeps idle actors for the trials to come, and no trials that are over."""
@@ -42,3 +44,18 @@ class Thrift:
         for some in (held._stopped_trials, held._failed_trials, held._live_trials, held._trials_to_cache):
             some.discard(trial)
         held._trial_metadata.pop(trial.trial_id, None)
+
+
+class Mute(TrialProgressCallback):
+    """Takes the place of the callback by which Tune prints results; that one keeps every trial and its last result."""
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Print nothing."""
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Print nothing."""
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Print nothing."""

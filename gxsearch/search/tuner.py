@@ -27,7 +27,7 @@ from gxsearch.search.orphans import Orphans
 from gxsearch.search.referee import Referee, Standing
 from gxsearch.search.refit import place_of
 from gxsearch.search.spec import Spec
-from gxsearch.search.thrift import Thrift
+from gxsearch.search.thrift import Mute, Thrift
 from gxsearch.search.trial import GxTrial, TrainerTrial
 from gxsearch.search.watchdog import STALLED
 from gxsearch.training.course import is_last
@@ -74,7 +74,7 @@ def search(
                 search_alg=Draws(referee, numbers, room, config),
                 scheduler=Verdicts(referee, numbers, room, slots),
                 stop=Whistle(referee, caught, room),
-                callbacks=[Pulse(referee, numbers, deadline, tick)],
+                callbacks=[Pulse(referee, numbers, deadline, tick), Mute()],
                 reuse_actors=True,
                 max_concurrent_trials=slots,
                 max_failures=RETRIES,

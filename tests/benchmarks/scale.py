@@ -208,12 +208,13 @@ def print_sizes(run: RunDir, reports: int) -> None:
 def print_reading(run: RunDir) -> None:
     """Print how long the verbs take that read a run."""
     from gxsearch import listing
-    from gxsearch.results import leaderboard
+    from gxsearch.results import leaderboard, report
 
     for name, read in {
         "status": lambda: listing.status(str(run.path), as_json=False),
         "trials --top 20": lambda: listing.trials(str(run.path), top=20, failed=False, as_json=False),
         "leaderboard.csv": lambda: leaderboard.write(run),
+        "report": lambda: report.write(run),
     }.items():
         begun = time.perf_counter()
         read()

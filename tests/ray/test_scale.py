@@ -1,9 +1,11 @@
 """A search of many trials at once on the whole driver, with trials that are not trained (benchmarks/scale.py)."""
 
+import gc
 import sys
 from pathlib import Path
 
 import pytest
+from ray.tune.experiment import Trial
 
 from gxsearch.results.ledger import events, trials
 from gxsearch.search.intake import read_table
@@ -25,6 +27,7 @@ def test_hundreds_of_trials_end_well_every_report_is_counted_and_tune_forgets_th
 
     run, meter = search_simulated(spec, read_table(spec), 50, tmp_path / "run", [100])
 
+    gc.collect()
     told, found = events(run.ledger), trials(run.ledger)
     assert len(found) == 200
     assert {trial.state for trial in found} == {"complete", "stopped"}
@@ -32,6 +35,7 @@ def test_hundreds_of_trials_end_well_every_report_is_counted_and_tune_forgets_th
     assert meter.reports >= sum(event["event"] == "epoch" for event in told)  # some came when their trial was over
     assert [mark["trials"] for mark in meter.marks] == [0, 100, 200]
     assert max(held) <= 2 * 50
+    assert sum(isinstance(kept, Trial) for kept in gc.get_objects()) <= 2 * 50, "something keeps Tune's trials"
     with reopen(run, {}) as again:
         assert again.referee.done
         assert again.referee.leader.best == min(trial.best for trial in found)
