@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from gxsearch.data.view import View
 from gxsearch.errors import RunError
 from gxsearch.models.base import GeneModel
 from gxsearch.results import far, leaderboard
-from gxsearch.results.ledger import TrialRecord
+from gxsearch.results.ledger import TrialRecord, trials
 from gxsearch.results.run_dir import RunDir
 from gxsearch.training import checkpoint
 from gxsearch.training.embedding import embed_table
@@ -165,7 +166,8 @@ def _checkpoint(run: RunDir, trial: TrialRecord) -> checkpoint.State:
         raise RunError.one("E633", where, "the trial has no epoch that counts", "choose another: gxsearch trials RUN")
     folder = run.checkpoints(trial.number) / f"{trial.best_epoch:06d}"
     far.fetch(folder)
-    if not folder.parent.is_dir() or not any(folder.parent.iterdir()):
+    keep = run.facts()["spec"]["resources"].get("keep", math.inf)
+    if len(trials(run.ledger)) > keep and not (folder.parent.is_dir() and any(folder.parent.iterdir())):
         fix = "set resources.keep higher the next time; or: gxsearch train SPEC --trial RUN/NNN"
         raise RunError.one("E637", where, "the weights of this trial were not kept: others did better", fix)
     state = checkpoint.read(folder)
