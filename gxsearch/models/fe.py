@@ -151,19 +151,23 @@ class FactorizedEmbeddings(GeneModel):
         """
         known_ng = torch.ones_like(x_ng) if known_ng is None else known_ng.to(x_ng.dtype)
         chunk = max(1, _PAIRS // self.dims.n_genes)
-        parts = zip(x_ng.split(chunk), known_ng.split(chunk), strict=True)
+        starts = self.nearest(x_ng, known_ng)  # of all rows: every training row is decoded once
+        parts = zip(starts.split(chunk), x_ng.split(chunk), known_ng.split(chunk), strict=True)
         slopes = functools.partial(self._slopes, gene_gh=self._gene_side())
         prior, steps = Normal.of(self.samples.weight), self.config.fit_steps
-        return torch.cat([most_probable(self.nearest(x, seen), slopes, x, seen, prior, steps) for x, seen in parts])
+        return torch.cat([most_probable(z, slopes, x, seen, prior, steps) for z, x, seen in parts])
 
     @torch.no_grad()
     def nearest(self, x_ng: Tensor, known_ng: Tensor) -> Tensor:
         """Return each row's nearest training row by reconstruction on known entries: its vector (n, k)."""
-        seen_ng, found = x_ng * known_ng, []
-        for z in self.samples.weight.split(max(1, 8 * _PAIRS // self.dims.n_genes)):
-            y = self.decode(z)
-            found.append(known_ng @ y.square().T - 2 * seen_ng @ y.T)
-        return self.samples.weight[torch.cat(found, 1).argmin(1)].clone()
+        seen_ng = x_ng * known_ng
+        least_n, best_nk = x_ng.new_full((len(x_ng),), torch.inf), x_ng.new_empty(len(x_ng), self.config.sample_dim)
+        for z_mk in self.samples.weight.split(max(1, 8 * _PAIRS // self.dims.n_genes)):
+            y_mg = self.decode(z_mk)
+            far_n, row_n = (known_ng @ y_mg.square().T - 2 * seen_ng @ y_mg.T).min(1)
+            best_nk = torch.where((far_n < least_n)[:, None], z_mk[row_n], best_nk)
+            least_n = torch.minimum(far_n, least_n)
+        return best_nk
 
     @torch.no_grad()
     def reset_sample_table(self, samples: int | Tensor) -> FactorizedEmbeddings:

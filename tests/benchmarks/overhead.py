@@ -4,12 +4,14 @@
 
 All three train the same configurations of factorized embeddings on the same simulated data. Ours and Ray Tune have
 the machine's CPUs as slots; the plain loop trains one after the other in this process. Ray Tune starts a process per
-trial, as it does unless told otherwise, so it is given fewer trials; the figure is per trial.
+trial, as it does unless told otherwise, so it is given fewer trials; the figure is per trial. Then trials of two ranks
+(gloo, half a CPU each), and trials with a TorchTrainer each (`backend: trainer`), which are given fewer too.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import tempfile
 import time
@@ -50,6 +52,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--raw-trials", type=int, default=6, help="trials of plain Ray Tune")
+    parser.add_argument("--trainer-trials", type=int, default=4, help="trials with a TorchTrainer each")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "spec.yaml"
@@ -59,17 +62,28 @@ def main() -> None:
         with connected("local", spec.resources) as slots:
             ours, jobs, own = search_ours(spec, table, slots, Path(folder) / "run")
             raw = search_raw(jobs[: args.raw_trials], table, slots)
+            two, *_ = search_ours(given(spec, args.trials, workers=2, cpus=0.5), table, slots, Path(folder) / "two")
+            trainer = given(spec, args.trainer_trials, backend="trainer")
+            torch_trainer, *_ = search_ours(trainer, table, slots, Path(folder) / "trainer")
         plain = search_plain(jobs, table)
     rows = [
         ("gxsearch tune", len(jobs), ours),
         ("plain loop", len(jobs), plain),
         ("Ray Tune, no reuse", args.raw_trials, raw),
+        ("of two ranks", len(jobs), two),
+        ("a TorchTrainer each", args.trainer_trials, torch_trainer),
     ]
     print(f"{slots} slots, {args.epochs} epoch(s) a trial, {1000 * own:.1f} ms of it in its own training")
     print(f"{'':<20} {'trials':>6} {'first':>9} {'each further':>13} {'against the loop':>17}")
     for name, n, (first, further) in rows:
         print(f"{name:<20} {n:>6} {first:>7.2f} s {1000 * further:>10.1f} ms {further / plain[1]:>16.2f}x")
     print(f"gxsearch, a further trial beyond its own training: {1000 * (ours[1] - own / slots):.1f} ms of wall time")
+
+
+def given(spec: Spec, trials: int, **resources: Any) -> Spec:
+    """Return the spec with so many trials of other resources."""
+    budget = spec.budget.model_copy(update={"trials": trials})
+    return dataclasses.replace(spec, budget=budget, resources=spec.resources.model_copy(update=resources))
 
 
 def search_ours(spec: Spec, table: Table, slots: int, folder: Path) -> tuple[tuple[float, float], list[Job], float]:

@@ -7,6 +7,8 @@ from shell import Node, count, wait_for
 
 from gxsearch.results.ledger import trials
 from gxsearch.results.run_dir import RunDir
+from gxsearch.search.launch import connected
+from gxsearch.search.sections import Resources
 from gxsearch.search.tuner import RETRIES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -50,3 +52,19 @@ def test_a_trial_whose_nodes_are_taken_away_with_notice_goes_on_and_it_counts_as
     assert command.wait() == 0, command.err
     (trial,) = trials(run.ledger)
     assert (trial.state, len(trial.history)) == ("complete", 30)
+
+
+def test_shares_of_the_gpus_of_a_cluster_are_counted_and_what_it_has_not_is_refused(cluster, monkeypatch, start):
+    """The GPUs are Ray's word only: none of these nodes has one."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    cluster.add("--num-cpus=8", "--num-gpus=2")
+
+    with connected(cluster.address, Resources(cpus=1, gpus=0.25)) as fit:
+        assert fit == 8, "four share a card"
+    with connected(cluster.address, Resources(cpus=1, gpus=1, workers=2)) as fit:
+        assert fit == 1
+    words = ("-q", "--address", cluster.address, "-s", "resources.gpus=3")
+    command = start("tune", "toy.yaml", *words)
+
+    assert command.wait() == 5
+    assert "error[E502]" in command.err and "asks for 3 GPUs (workers x gpus), there are 2" in command.err
