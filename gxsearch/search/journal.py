@@ -18,11 +18,11 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 from optuna.trial import FrozenTrial, TrialState
 
-LATEST = 200
+LATEST = 400
 """Trials that ended last, which a sampler that is not to look at all of them sees."""
 BEST = 50
 """Trials that it sees besides: the best of all. TPE tells at most 25 good ones from the others."""
-RUNNING = 100
+RUNNING = 50
 """Trials that began last and run, which it sees besides: it keeps away from where they are."""
 _WRITE_EVERY_S = 1.0
 
