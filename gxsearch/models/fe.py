@@ -161,7 +161,7 @@ class FactorizedEmbeddings(GeneModel):
     def nearest(self, x_ng: Tensor, known_ng: Tensor) -> Tensor:
         """Return each row's nearest training row by reconstruction on known entries: its vector (n, k)."""
         seen_ng = x_ng * known_ng
-        least_n, best_nk = x_ng.new_full((len(x_ng),), torch.inf), x_ng.new_empty(len(x_ng), self.config.sample_dim)
+        least_n, best_nk = x_ng.new_full((len(x_ng),), torch.inf), x_ng.new_zeros(len(x_ng), self.config.sample_dim)
         for z_mk in self.samples.weight.split(max(1, 8 * _PAIRS // self.dims.n_genes)):
             y_mg = self.decode(z_mk)
             far_n, row_n = (known_ng @ y_mg.square().T - 2 * seen_ng @ y_mg.T).min(1)

@@ -166,7 +166,7 @@ def _checkpoint(run: RunDir, trial: TrialRecord) -> checkpoint.State:
         raise RunError.one("E633", where, "the trial has no epoch that counts", "choose another: gxsearch trials RUN")
     folder = run.checkpoints(trial.number) / f"{trial.best_epoch:06d}"
     far.fetch(folder)
-    keep = run.facts()["spec"]["resources"].get("keep", math.inf)
+    keep = run.facts()["spec"].get("resources", {}).get("keep", math.inf)
     if len(trials(run.ledger)) > keep and not (folder.parent.is_dir() and any(folder.parent.iterdir())):
         fix = "set resources.keep higher the next time; or: gxsearch train SPEC --trial RUN/NNN"
         raise RunError.one("E637", where, "the weights of this trial were not kept: others did better", fix)
