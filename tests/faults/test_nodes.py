@@ -54,6 +54,7 @@ def test_a_trial_whose_nodes_are_taken_away_with_notice_goes_on_and_it_counts_as
     assert (trial.state, len(trial.history)) == ("complete", 30)
 
 
+@pytest.mark.fault("F29")
 def test_shares_of_the_gpus_of_a_cluster_are_counted_and_what_it_has_not_is_refused(cluster, monkeypatch, start):
     """The GPUs are Ray's word only: none of these nodes has one."""
     monkeypatch.setenv("RAY_AUTH_MODE", "token")

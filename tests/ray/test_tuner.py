@@ -34,7 +34,7 @@ def test_two_trials_at_once_repeat_themselves_and_really_run_side_by_side(toy_sp
 
 
 def test_all_trials_share_one_process_a_slot(toy_spec, run_search, slots):
-    run = run_search(toy_spec())
+    run = run_search(toy_spec("space.model.sleep=0.2"))  # else one is done before the other has started
 
     processes = {path.name.split(".")[-2] for path in run.path.glob("trials/*/events.*")}  # named by their writers
     assert len(processes - {str(os.getpid())}) == slots
