@@ -8,11 +8,13 @@ import torch
 from gxsearch.data.table import Table
 from gxsearch.data.view import CutsTables, Hides, KnowsRows, View
 from gxsearch.models.base import Decodes, FitsNewRows, GeneModel, KeepsRowVectors
+from gxsearch.training.precision import without_subnormals
 
 _ROWS = 512
 """Rows decoded at a time."""
 
 
+@without_subnormals()
 def embed_table(model: GeneModel, view: View, table: Table, device: torch.device) -> np.ndarray:
     """Return a vector per row of the table (n, k).
 
@@ -36,6 +38,7 @@ def embed_table(model: GeneModel, view: View, table: Table, device: torch.device
         return torch.cat([model.embed(batch) for batch in view.cut(table, device)]).cpu().numpy()
 
 
+@without_subnormals()
 @torch.no_grad()
 def embed_known(model: GeneModel, view: Hides, table: Table, hidden_ng: np.ndarray) -> np.ndarray:
     """Return a vector per row of the table (n, k) from those of its values that are not hidden."""
@@ -49,6 +52,7 @@ def trained_vectors(model: GeneModel, place_n: np.ndarray) -> np.ndarray:
     return model.row_vectors()[place_n]
 
 
+@without_subnormals()
 def fit_vectors(model: GeneModel, x_ng: np.ndarray, known_ng: np.ndarray | None = None) -> np.ndarray:
     """Return fitted vectors (n, k) of new rows, genes in the model's order; only known entries are read."""
     assert isinstance(model, FitsNewRows), f"{type(model).__name__} fits no new rows"
@@ -57,6 +61,7 @@ def fit_vectors(model: GeneModel, x_ng: np.ndarray, known_ng: np.ndarray | None 
     return model.fit_rows(x, known).cpu().numpy()
 
 
+@without_subnormals()
 @torch.no_grad()
 def reconstruct(model: GeneModel, z_nk: np.ndarray) -> np.ndarray:
     """Return the values (n, g) that a model gives for vectors, in units of the table."""

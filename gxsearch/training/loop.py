@@ -22,7 +22,7 @@ from gxsearch.models.base import GeneModel, Losses, Measures, Precision, TrainCo
 from gxsearch.nn.schedules import rate
 from gxsearch.training.checkpoint import State
 from gxsearch.training.memory import Parts, joined, loss_of
-from gxsearch.training.precision import Steps, one_norm, precise, set_tf32
+from gxsearch.training.precision import Steps, one_norm, precise, set_tf32, without_subnormals
 from gxsearch.training.runtime import Runtime
 from gxsearch.training.sums import Metrics, Sums
 
@@ -86,6 +86,7 @@ def derive(seed: int, *parts: Any) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
+@without_subnormals()
 def _train(
     runtime: Runtime,
     module: nn.Module,
@@ -150,6 +151,7 @@ class Backward:
         return losses
 
 
+@without_subnormals()
 @torch.no_grad()
 def _validate(runtime: Runtime, model: GeneModel, examples: Examples, precision: Precision, cut: Parts) -> Metrics:
     """Measure held-out examples at progress 1, with the same noise in every epoch and trial.

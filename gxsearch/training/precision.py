@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -28,6 +29,21 @@ def precise(device: torch.device, precision: Precision) -> AbstractContextManage
 def set_tf32(precision: Precision) -> None:
     """Let matrix products on GPUs round fp32 to 10 bits (tf32), or not; a process keeps this from trial to trial."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+@contextmanager
+def without_subnormals() -> Iterator[None]:
+    """Let numbers below 1e-38 be zero in this thread, here and in what is decorated with it.
+
+    Weights that a penalty has driven there make a CPU's products several times slower, and nothing else.
+    """
+    smallest = torch.tensor(torch.finfo(torch.float32).tiny)
+    before = not (smallest / 2).item()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 def one_norm(model: nn.Module, config: TrainConfig, runtime: Runtime) -> nn.Module:

@@ -15,7 +15,7 @@ from gxsearch.models import registry
 from gxsearch.models.base import TrainConfig
 from gxsearch.training import checkpoint, precision
 from gxsearch.training.loop import epochs
-from gxsearch.training.precision import Steps
+from gxsearch.training.precision import Steps, without_subnormals
 from gxsearch.training.runtime import LocalRuntime
 from gxsearch.training.session import Bench, Job, build
 
@@ -108,3 +108,19 @@ def test_batch_norms_are_shared_by_the_workers_on_gpus(device, workers, asked, s
 
     assert isinstance(model[1][0], nn.SyncBatchNorm) == shared
     assert list(model.state_dict()) == names, "checkpoints are read with and without"
+
+
+@without_subnormals()
+def half_of_the_smallest():
+    return (torch.tensor(torch.finfo(torch.float32).tiny) / 2).item()
+
+
+def test_subnormal_numbers_are_zero_while_a_model_works_and_not_after_it():
+    def told():
+        return (torch.tensor(torch.finfo(torch.float32).tiny) / 2).item()
+
+    assert told() > 0
+    with without_subnormals():
+        assert half_of_the_smallest() == 0
+        assert told() == 0
+    assert told() > 0
