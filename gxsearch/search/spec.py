@@ -16,6 +16,7 @@ from gxsearch.search import knobs
 from gxsearch.search.override import assemble
 from gxsearch.search.reader import FORMAT, SpecReader, kinds_of
 from gxsearch.search.sections import Budget, Choose, Confirm, Objective, Resources, SearchConfig, Stop
+from gxsearch.search.shipped import found
 from gxsearch.search.space import Space
 from gxsearch.search.yaml_file import read_bytes
 
@@ -100,11 +101,12 @@ class Spec:
 
 
 def load(path: str | Path, sets: Sequence[str] = ()) -> Spec:
-    """Read and check a search space file, changed by ``path=value`` options.
+    """Read and check a search space file, changed by ``path=value`` options; `shipped.found` says which file.
 
     Raises:
         SpecError: with all faults, at most 20, in the order of their lines; those of options last.
     """
+    path = found(path)
     text = read_bytes(path)
     doc, faults = assemble(path, text, sets)
     reader = SpecReader(doc, faults)
