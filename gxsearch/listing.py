@@ -10,8 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from gxsearch import outcome
 from gxsearch.console import short
 from gxsearch.errors import RunError, SpecError
+from gxsearch.events import dumps
 from gxsearch.overview import aligned, figure
 from gxsearch.results import ablations, evaluation, leaderboard, ledger
 from gxsearch.results.far import near
@@ -129,15 +131,8 @@ def _width(title: str, cells: list[str]) -> int:
 
 
 def genes_json(found: Similar) -> str:
-    """Return how genes are alike as JSON: model, measure, among (gene -> gene -> similarity), nearest (in order)."""
-    nearest = {
-        gene: [
-            {"gene": other, "similarity": value} for other, value in zip(part["other"], part["similarity"], strict=True)
-        ]
-        for gene, part in found.nearest.groupby("gene", sort=False)
-    }
-    told = {"model": found.vectors.model, "measure": found.measure, "among": found.among.to_dict(), "nearest": nearest}
-    return json.dumps(told, indent=1)
+    """Return how genes are alike as JSON: `outcome.genes`."""
+    return dumps(outcome.genes(found), indent=1)
 
 
 def status(path: str, *, as_json: bool) -> str:
@@ -158,7 +153,7 @@ def status(path: str, *, as_json: bool) -> str:
     if best is not None:
         facts["best"] = {"trial": best.number, "value": best.best, "epoch": best.best_epoch}
     if as_json:
-        return json.dumps(facts, indent=1)
+        return dumps(facts, indent=1)
     counts = "   ".join(f"{n} {name}" for name, n in states.items()) or "no trials yet"
     lines = [f"{run.path.name}   {state}", f"{len(found)}/{facts['asked'] or '-'} trials   {counts}"]
     if best is not None:
@@ -185,9 +180,7 @@ def best(path: str, form: str) -> str:
     run = RunDir.open(path)
     trial, front = leaderboard.best(run), several(run)
     if form == "json":
-        return json.dumps(
-            {"trial": trial.number, "value": trial.best, "epoch": trial.best_epoch, "params": trial.params}
-        )
+        return dumps({"trial": trial.number, "value": trial.best, "epoch": trial.best_epoch, "params": trial.params})
     groups: dict[str, list[str]] = {}
     for name, value in trial.params.items():
         group, knob = name.split(".", 1)

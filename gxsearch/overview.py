@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from gxsearch.config import settings
 from gxsearch.console import duration
+from gxsearch.events import dumps
 from gxsearch.models import registry
 from gxsearch.training import objectives
 
@@ -20,7 +20,9 @@ def models(name: str | None, *, as_json: bool) -> str:
         rows = [
             [n, (registry.get(n).__doc__ or "").splitlines()[0], registry.get(n).reference] for n in registry.names()
         ]
-        return json.dumps(rows, indent=1) if as_json else aligned([["model", "what it is", "reference"], *rows])
+        head = ["model", "what it is", "reference"]
+        told = [dict(zip(["model", "meaning", "reference"], row, strict=True)) for row in rows]
+        return dumps(told, indent=1) if as_json else aligned([head, *rows])
     kind = registry.get(name, name)
     groups = {"model": kind.Config, "train": kind.Train, "data.view": kind.View.Config}
     found = [
@@ -29,7 +31,7 @@ def models(name: str | None, *, as_json: bool) -> str:
         for s in settings(config)
     ]
     if as_json:
-        return json.dumps(found, indent=1)
+        return dumps(found, indent=1)
     rows = [[r["setting"], r["type"], figure(r["default"]), r["bounds"], r["meaning"]] for r in found]
     measures = ", ".join(f"{metric} ({mode})" for metric, mode in objectives.measures(kind).items())
     head = f"{name}   {(kind.__doc__ or '').splitlines()[0]}\n{kind.reference}\nmeasures: {measures}\n\n"
