@@ -7,6 +7,7 @@ With `--json` a verb that ends with a result writes one document. One that takes
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -143,6 +144,16 @@ def hush(stream: TextIO) -> None:
 def sayer() -> Callable[[str], None]:
     """Return what tells people of progress: nothing with `--quiet`."""
     return (lambda text: None) if asked().quiet else say
+
+
+@contextmanager
+def leavable() -> Iterator[None]:
+    """Have Ctrl-C be the way to leave, which is no error; other signals end the call as elsewhere."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if getattr(stop, "signal", signal.SIGINT) != signal.SIGINT:
+            raise
 
 
 def streams(verb: Callable[..., Any]) -> Callable[..., Any]:

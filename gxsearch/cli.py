@@ -12,9 +12,11 @@ import click
 from gxsearch import __version__, exits
 from gxsearch.answer import answer, asked, say, sayer, streams, write
 from gxsearch.clusters import cluster
+from gxsearch.completing import completion
 from gxsearch.finished import ablate, genes, grid, predict, refit, replay
 from gxsearch.verbs import ADDRESS, RUNS, SETS, Gpus, Verbs, check, data, generate
 from gxsearch.verdicts import compare, confirm, is_comparison
+from gxsearch.watching import board, dash, status
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -108,13 +110,7 @@ def train(spec: str, sets: Sequence[str], trial: str | None, **how: Any) -> None
     answer(lambda: listing.ending(run), lambda: outcome.ending(run))
 
 
-@cli.command()
-@click.argument("run")
-def status(run: str) -> None:
-    """Say where a search stands."""
-    from gxsearch import listing
-
-    write(listing.status(run, as_json=asked().json))
+cli.add_command(status)
 
 
 @cli.command()
@@ -193,8 +189,8 @@ def report(run: str, static: bool) -> None:
     answer(lambda: str(path), lambda: {"report": path})
 
 
-cli.add_command(data)
-cli.add_command(cluster)
+for verb in (board, dash, data, cluster, completion):
+    cli.add_command(verb)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

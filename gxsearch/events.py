@@ -12,7 +12,7 @@ searches that are part of it (first/, confirm/NN/, the runs of a comparison), wh
 | epoch | run, trial, epoch, lr, best, best_epoch, saved, last (1 or 0); measures by name: `val/mse`, `time/epoch_s` |
 | trial_ended | run, trial, state, epochs, best, best_epoch, reason, seconds |
 | run_ended | run, state (done, interrupted, failed), reason |
-| status | run, state, trials, asked (`status --watch`: one each time something has changed) |
+| status | run, state, trials, asked, objective, best (of a comparison: searches, verdict): `status --watch` |
 | result | exit (0), and what the verb found: the last line |
 | error | code, exit, faults (code, where, what, fix): the last line instead |
 """

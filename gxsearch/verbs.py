@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from gxsearch.answer import answer, equip, sayer
+from gxsearch.completing import offer
 from gxsearch.errors import did_you_mean
 
 RUNS = click.option(
@@ -28,6 +29,7 @@ class Verbs(click.Group):
         """Add a verb."""
         if not isinstance(cmd, Verbs):
             equip(cmd)
+            offer(cmd)
         super().add_command(cmd, name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

@@ -24,6 +24,7 @@ FLOORS = {
     "answer": 5,
     "clusters": 5,
     "comparing": 5,
+    "completing": 5,
     "confirming": 5,
     "verdicts": 5,
     "steps": 5,
@@ -33,8 +34,11 @@ FLOORS = {
     "listing": 5,
     "outcome": 5,
     "overview": 5,
+    "serving": 5,
+    "standing": 5,
     "api": 5,
     "verbs": 5,
+    "watching": 5,
     "cli": 5,
 }
 HEAVY = ("torch", "ray", "pandas", "anndata", "sklearn", "optuna", "scanpy", "numpy")
