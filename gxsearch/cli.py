@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,32 +9,29 @@ from typing import Any
 
 import click
 
-from gxsearch import __version__
+from gxsearch import __version__, exits
+from gxsearch.answer import answer, asked, say, sayer, streams, write
 from gxsearch.clusters import cluster
-from gxsearch.errors import AGAIN, Fault, GxError, SpecError
+from gxsearch.completing import completion
 from gxsearch.finished import ablate, genes, grid, predict, refit, replay
 from gxsearch.verbs import ADDRESS, RUNS, SETS, Gpus, Verbs, check, data, generate
 from gxsearch.verdicts import compare, confirm, is_comparison
-
-QUIET = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+from gxsearch.watching import board, dash, status
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, "-V", "--version")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-def cli(debug: bool) -> None:
+def cli() -> None:
     """Find, train and compare models that learn representations of gene expression."""
 
 
 @cli.command()
 @click.argument("name", required=False)
-@JSON
-def models(name: str | None, as_json: bool) -> None:
+def models(name: str | None) -> None:
     """List the architectures, or every setting of one."""
     from gxsearch import overview
 
-    click.echo(overview.models(name, as_json=as_json))
+    write(overview.models(name, as_json=asked().json))
 
 
 cli.add_command(check)
@@ -55,10 +51,8 @@ cli.add_command(check)
 @click.option("--name", help="Name of the run's folder; by default the spec's with the time.")
 @RUNS
 @ADDRESS
-@QUIET
-def tune(
-    spec: str, sets: Sequence[str], older: Sequence[str], top: int, name: str | None, quiet: bool, **given: Any
-) -> None:
+@streams
+def tune(spec: str, sets: Sequence[str], older: Sequence[str], top: int, name: str | None, **given: Any) -> None:
     """Search a space of settings and make the results."""
     from gxsearch import api
 
@@ -66,11 +60,11 @@ def tune(
     loaded = api.load_spec(spec, *sets, *_as_sets(given))
     loaded = api.warmed(loaded, older, top=top) if older else loaded
     for note in loaded.notes:
-        _say(f"note: {note}")
-    run = api.tune(loaded, name=name, quiet=quiet, say=_sayer(quiet), **where)
-    from gxsearch import listing  # after what may be refused: it takes a while to import
+        say(f"note: {note}")
+    run = api.tune(loaded, name=name, quiet=asked().quiet, say=sayer(), **where)
+    from gxsearch import listing, outcome  # after what may be refused: they take a while to import
 
-    click.echo(listing.ending(run))
+    answer(lambda: listing.ending(run), lambda: outcome.ending(run))
 
 
 @cli.command()
@@ -78,10 +72,12 @@ def tune(
 @click.option("-n", "--trials", help="New number of trials, or +N more.")
 @click.option("--time", metavar="30m", help="New time of the whole search.")
 @ADDRESS
-@QUIET
-def resume(run: str, trials: str | None, time: str | None, address: str, quiet: bool) -> None:
+@streams
+def resume(run: str, trials: str | None, time: str | None, address: str) -> None:
     """Go on with a search that was stopped."""
-    from gxsearch import api, listing
+    from gxsearch import api, listing, outcome
+
+    how = {"address": address, "quiet": asked().quiet, "say": sayer()}
 
     if is_comparison(run):
         from gxsearch.comparing import go_on
@@ -89,10 +85,11 @@ def resume(run: str, trials: str | None, time: str | None, address: str, quiet: 
 
         if trials or time:
             raise click.UsageError("the budget of a comparison is that which it was begun with")
-        click.echo(compared(go_on(Path(run), address=address, quiet=quiet, say=_sayer(quiet))))
+        place = go_on(Path(run), **how)
+        answer(lambda: compared(place), lambda: outcome.compared(place))
         return
-    budget = listing.budget_change(run, trials, time)
-    click.echo(listing.ending(api.resume(run, budget=budget, address=address, quiet=quiet, say=_sayer(quiet))))
+    made = api.resume(run, budget=listing.budget_change(run, trials, time), **how)
+    answer(lambda: listing.ending(made), lambda: outcome.ending(made))
 
 
 @cli.command()
@@ -102,39 +99,29 @@ def resume(run: str, trials: str | None, time: str | None, address: str, quiet: 
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train together.")
 @click.option("--name", help="Name of the run's folder.")
 @RUNS
-@QUIET
-def train(
-    spec: str, sets: Sequence[str], trial: str | None, workers: int, name: str | None, out: str, quiet: bool
-) -> None:
+@streams
+def train(spec: str, sets: Sequence[str], trial: str | None, **how: Any) -> None:
     """Train once, without a search."""
-    from gxsearch import api, listing
+    from gxsearch import api, listing, outcome
 
     loaded = api.load_spec(spec, *sets)
     params = listing.trial_at(trial).params if trial else None
-    run = api.train(loaded, trial=params, out=out, name=name, workers=workers, quiet=quiet, say=_sayer(quiet))
-    click.echo(listing.ending(run))
+    run = api.train(loaded, trial=params, quiet=asked().quiet, say=sayer(), **how)
+    answer(lambda: listing.ending(run), lambda: outcome.ending(run))
 
 
-@cli.command()
-@click.argument("run")
-@JSON
-def status(run: str, as_json: bool) -> None:
-    """Say where a search stands."""
-    from gxsearch import listing
-
-    click.echo(listing.status(run, as_json=as_json))
+cli.add_command(status)
 
 
 @cli.command()
 @click.argument("run")
 @click.option("--top", type=click.IntRange(1), help="Show the best N only.")
 @click.option("--failed", is_flag=True, help="Show the trials that failed or diverged only.")
-@JSON
-def trials(run: str, top: int | None, failed: bool, as_json: bool) -> None:
+def trials(run: str, top: int | None, failed: bool) -> None:
     """List the trials, best first, with the baselines."""
     from gxsearch import listing
 
-    click.echo(listing.trials(run, top=top, failed=failed, as_json=as_json))
+    write(listing.trials(run, top=top, failed=failed, as_json=asked().json))
 
 
 @cli.command()
@@ -144,7 +131,7 @@ def best(run: str, form: str) -> None:
     """Print the settings of the best trial."""
     from gxsearch import listing
 
-    click.echo(listing.best(run, form))
+    write(listing.best(run, "json" if asked().json else form))
 
 
 @cli.command()
@@ -155,16 +142,14 @@ def best(run: str, form: str) -> None:
 @click.option("--as-batch", multiple=True, metavar="NAME", help="Of counts: --recon as if all rows were of this batch.")
 @click.option("--key", metavar="NAME", help="Name what is added so; by default as the model is called.")
 @click.option("--force", is_flag=True, help="Replace a file that exists, and names in the data that are taken.")
-def embed(source: str, data: str, out: str | None, **asked: Any) -> None:
+def embed(source: str, data: str, out: str | None, **wish: Any) -> None:
     """Add vectors of new samples to an AnnData."""
-    from gxsearch import api
+    from gxsearch import api, outcome
 
     out = out or str(api.embedded_path(source, data))
-    adata = api.embed(source, data, out, **asked)
-    known = adata.uns["gxsearch"]
-    added = [f"obsm['{key}'] {adata.obsm[key].shape}" for key in adata.obsm if key.removeprefix("X_") in known]
-    added += [f"varm['{key}'] {adata.varm[key].shape}" for key in adata.varm if key in known]
-    click.echo(f"{out}: {', '.join(added)}")
+    told = outcome.embedded(api.embed(source, data, out, **wish), out)
+    added = [f"{axis}['{key}'] {shape}" for axis in ("obsm", "varm") for key, shape in told[axis].items()]
+    answer(lambda: f"{out}: {', '.join(added)}", lambda: told)
 
 
 @cli.command()
@@ -173,10 +158,11 @@ def embed(source: str, data: str, out: str | None, **asked: Any) -> None:
 def export(run: str, out: str | None) -> None:
     """Write the best model, or that of RUN/NNN, as a folder that loads in one line."""
     from gxsearch import listing
-    from gxsearch.results.export import export as write
+    from gxsearch.results.export import export as make
 
     folder, number = listing.split_trial(run)
-    click.echo(write(folder, number, out))
+    path = make(folder, number, out)
+    answer(lambda: str(path), lambda: {"folder": path})
 
 
 for verb in (compare, confirm, predict, generate, genes, grid, ablate, refit, replay):
@@ -188,77 +174,28 @@ for verb in (compare, confirm, predict, generate, genes, grid, ablate, refit, re
 @click.option("--static", is_flag=True, help="Pictures instead of interactive plots.")
 def report(run: str, static: bool) -> None:
     """Write results/report.html again."""
-    from gxsearch.results import report as page
-    from gxsearch.results.run_dir import RunDir
-
     if is_comparison(run):
         from gxsearch.results import compare_report
         from gxsearch.results.compare_dir import CompareDir
         from gxsearch.results.comparison import read
 
         place = CompareDir.open(run)
-        click.echo(compare_report.write(place, read(place), static=static))
-        return
-    click.echo(page.write(RunDir.open(run), static=static))
+        path = compare_report.write(place, read(place), static=static)
+    else:
+        from gxsearch.results import report as page
+        from gxsearch.results.run_dir import RunDir
+
+        path = page.write(RunDir.open(run), static=static)
+    answer(lambda: str(path), lambda: {"report": path})
 
 
-cli.add_command(data)
-cli.add_command(cluster)
+for verb in (board, dash, data, cluster, completion):
+    cli.add_command(verb)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; a fault of the user's is one line and an exit code, not a traceback."""
-    args = list(sys.argv[1:] if argv is None else argv)
-    before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    try:
-        cli(args=args, standalone_mode=False)
-    except GxError as error:
-        if "--debug" in args:
-            raise
-        _show(error)
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt) as stop:
-        _say("stopped")
-        number = getattr(stop.__cause__ or stop, "signal", signal.SIGINT)  # click wraps it
-        sys.exit(AGAIN if number == signal.SIGUSR1 else 128 + number)
-    except Exception as error:  # noqa: BLE001 - who wants the traceback asks for it
-        if "--debug" in args:
-            raise
-        what = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        _say(str(Fault("E790", "", f"this is a mistake of gxsearch ({what})", "see where with: gxsearch --debug ...")))
-        sys.exit(7)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _Stop(KeyboardInterrupt):
-    """What a signal other than that of Ctrl-C raises."""
-
-    def __init__(self, number: int):
-        super().__init__()
-        self.signal = number
-
-
-def _stop(number: int, frame: Any) -> None:
-    raise _Stop(number)
-
-
-def _show(error: GxError) -> None:
-    if error.faults[0].code == "E690":  # a signal is no error
-        _say(str(error))
-        return
-    for fault in error.faults:
-        click.echo(str(fault), err=True)
-        if isinstance(error, SpecError):
-            from gxsearch.search.yaml_file import excerpt
-
-            lines = excerpt(fault.where)
-            if lines:
-                click.echo(lines, err=True)
+    exits.run(cli, sys.argv[1:] if argv is None else argv)
 
 
 def _as_sets(given: dict[str, Any]) -> list[str]:
@@ -271,14 +208,6 @@ def _as_sets(given: dict[str, Any]) -> list[str]:
         "seed": "search.seed",
     }
     return [f"{places[name]}={value}" for name, value in given.items() if value is not None]
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
-
-
-def _sayer(quiet: bool) -> Any:
-    return (lambda text: None) if quiet else _say
 
 
 if __name__ == "__main__":

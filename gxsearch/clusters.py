@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
+from gxsearch.answer import answer, asked, say
 from gxsearch.verbs import Verbs, named
 
 SETS = click.option("-s", "--set", "sets", multiple=True, metavar="NAME=VALUE", help="Fill in ${GXSEARCH_NAME}.")
@@ -29,9 +30,10 @@ def lint(files: Sequence[str]) -> None:
     from gxsearch.cluster.lint import lint as look
 
     seen = [(file, *look(file)) for file in files]
-    for file, kind, faults in seen:
-        if not faults:
-            click.echo(f"{file}: ok ({kind})")
+    fine = [f"{file}: ok ({kind})" for file, kind, faults in seen if not faults]
+    if fine or asked().json:
+        told = [{"file": file, "kind": kind, "faults": list(map(asdict, faults))} for file, kind, faults in seen]
+        answer(lambda: "\n".join(fine), lambda: {"files": told})
     refuse([fault for _, _, faults in seen for fault in faults])
 
 
@@ -121,10 +123,11 @@ def _checked(name: str) -> str:
 
 
 def _do(steps: Sequence[Any], dry_run: bool) -> None:
-    if dry_run:
-        click.echo("\n".join(map(str, steps)))
-        return
+    """Run steps, or show them; with `--json` what they print is talk, and the result is what was run."""
     from gxsearch.cluster.step import run
 
-    say: Callable[[str], None] = partial(click.echo, err=True)
-    run(steps, say)
+    if not dry_run:
+        run(steps, say, aside=asked().json)
+    if dry_run or asked().json:
+        told = {"dry_run": dry_run, "commands": list(map(str, steps))}
+        answer(lambda: "\n".join(map(str, steps)), lambda: told)

@@ -40,13 +40,59 @@ def _value(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value).replace(" ", "")
 
 
+class _Quiet(Terminal):
+    """A terminal whose end ends nothing: a search goes on when nobody looks any more."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nothing from here on."""
+        self.quiet = True
+
+
+def terminal(*, quiet: bool = False) -> Terminal:
+    """Return standard error as rich draws on it."""
+    return _Quiet(stderr=True, highlight=False, quiet=quiet)
+
+
+def moves(screen: Terminal) -> bool:
+    """Say whether lines can be drawn over: on a terminal that knows how."""
+    return screen.is_terminal and not screen.is_dumb_terminal and sys.stderr.isatty()
+
+
+class Shown:
+    """A text that is drawn over on a terminal, and printed anew elsewhere."""
+
+    def __init__(self) -> None:
+        self._screen = terminal()
+        self._live = Live(console=self._screen, auto_refresh=False, transient=True) if moves(self._screen) else None
+
+    def __enter__(self) -> Shown:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.end()
+
+    def __call__(self, text: str) -> None:
+        """Show this text now."""
+        if self._live is not None:
+            self._live.update(Text(text), refresh=True)
+        else:
+            self._screen.print(text, markup=False, soft_wrap=True)
+
+    def end(self) -> None:
+        """Draw no more."""
+        if self._live is not None:
+            self._live.stop()
+
+
 class Progress:
     """Shows a search; draws to standard error, so that data on standard output stay clean."""
 
     def __init__(self, referee: Referee, deadline: Deadline, *, quiet: bool = False, live: bool | None = None):
         self._referee, self._deadline = referee, deadline
-        self._terminal = Terminal(stderr=True, highlight=False, quiet=quiet)
-        on_screen = sys.stderr.isatty() if live is None else live
+        self._terminal = terminal(quiet=quiet)
+        on_screen = moves(self._terminal) if live is None else live
         self._live = (
             Live(console=self._terminal, auto_refresh=False, transient=True) if on_screen and not quiet else None
         )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from gxsearch.answer import answer, asked, sayer, streams
 from gxsearch.errors import RunFailed
 from gxsearch.verbs import ADDRESS, RUNS, named
 
@@ -22,23 +21,18 @@ from gxsearch.verbs import ADDRESS, RUNS, named
 @click.option("--measure", type=click.Choice(["cosine", "pearson"]), default="cosine", show_default=True)
 @click.option("-o", "--out", metavar="OUT.csv", help="Write the pairs as CSV instead of printing tables.")
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def genes(
-    run: str, names: Sequence[str], file: str | None, out: str | None, force: bool, as_json: bool, **how: Any
-) -> None:
+def genes(run: str, names: Sequence[str], file: str | None, out: str | None, force: bool, **how: Any) -> None:
     """Compare genes by their vectors, and find the nearest of each."""
     if not names and file is None:
         raise click.UsageError("name at least one GENE, or --list FILE")
-    from gxsearch import api, listing
+    from gxsearch import api, listing, outcome
     from gxsearch.data.genes import read_genes
     from gxsearch.results.similar import write
 
     listed = read_genes(file, None) if file is not None else []
     found = api.genes(run, [*names, *listed], **how)
-    if out is not None:
-        click.echo(write(found, Path(out), force=force))
-    if as_json or out is None:
-        click.echo(listing.genes_json(found) if as_json else listing.genes(found))
+    file = {} if out is None else {"file": write(found, Path(out), force=force)}
+    answer(lambda: str(file["file"]) if file else listing.genes(found), lambda: {**file, **outcome.genes(found)})
 
 
 @click.command()
@@ -50,37 +44,33 @@ def grid(run: str, out: str | None) -> None:
     from gxsearch.results.grid import write
 
     folder, number = listing.split_trial(run)
-    for path in write(folder, number, Path(out) if out else None):
-        click.echo(path)
+    paths = write(folder, number, Path(out) if out else None)
+    answer(lambda: "\n".join(map(str, paths)), lambda: {"files": paths})
 
 
 @click.command()
 @click.argument("run")
 @click.argument("changes", nargs=-1, required=True, metavar="SETTING=VALUE...")
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each kind.")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-def ablate(run: str, changes: Sequence[str], seeds: int, quiet: bool) -> None:
+def ablate(run: str, changes: Sequence[str], seeds: int) -> None:
     """Train the best settings with and without a change, over the same seeds."""
     from gxsearch import api, listing
 
-    say = (lambda text: None) if quiet else partial(click.echo, err=True)
-    click.echo(listing.ablation(api.ablate(run, *changes, seeds=seeds, say=say)))
+    told = api.ablate(run, *changes, seeds=seeds, say=sayer())
+    answer(lambda: listing.ablation(told), lambda: told)
 
 
 @click.command()
 @click.argument("run", metavar="RUN[/NNN]")
 @click.option("--trial", type=click.IntRange(0), help="Repeat this one; by default the best.")
 @click.option("--keep", is_flag=True, help="Write what was found to RUN/results/replay.json.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-def replay(run: str, trial: int | None, keep: bool, as_json: bool, quiet: bool) -> None:
+def replay(run: str, trial: int | None, keep: bool) -> None:
     """Train the best trial again from the run's record, and say whether its figures are the same."""
     from gxsearch import api, listing
 
     folder, number = listing.split_trial(run)
-    say = (lambda text: None) if quiet else partial(click.echo, err=True)
-    told = api.replay(folder.path, number if trial is None else trial, keep=keep, say=say)
-    click.echo(json.dumps(told, indent=1) if as_json else listing.replayed(told))
+    told = api.replay(folder.path, number if trial is None else trial, keep=keep, say=sayer())
+    answer(lambda: listing.replayed(told), lambda: told)
     if told["verdict"] == "differs":
         raise RunFailed.one("E715", run, f"trial {told['trial']:03d} does not repeat", "see the reasons above")
 
@@ -93,14 +83,14 @@ def replay(run: str, trial: int | None, keep: bool, as_json: bool, quiet: bool) 
 @click.option("--name", help="Name of the new run's folder.")
 @RUNS
 @ADDRESS
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-def refit(run: str, quiet: bool, **asked: Any) -> None:
+@streams
+def refit(run: str, **wish: Any) -> None:
     """Train the best settings once more under Ray's TorchTrainer: longer, over more workers, by another seed."""
-    from gxsearch import api, listing
+    from gxsearch import api, listing, outcome
 
     folder, number = listing.split_trial(run)
-    say = (lambda text: None) if quiet else partial(click.echo, err=True)
-    click.echo(listing.ending(api.refit(folder.path, number, quiet=quiet, say=say, **asked)))
+    made = api.refit(folder.path, number, quiet=asked().quiet, say=sayer(), **wish)
+    answer(lambda: listing.ending(made), lambda: outcome.ending(made))
 
 
 @click.command()
@@ -113,12 +103,15 @@ def refit(run: str, quiet: bool, **asked: Any) -> None:
     "--where", multiple=True, metavar="NAME=CATEGORY[,...]", help="Only rows of one of these; several are all needed."
 )
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
-def predict(run: str, data: str | None, out: str, where: Sequence[str], **asked: Any) -> None:
+def predict(run: str, data: str | None, out: str, where: Sequence[str], **wish: Any) -> None:
     """Infer phenotypes of new rows, or of the run's test rows (transformer)."""
-    from gxsearch import api, listing
+    from gxsearch import api, listing, outcome
     from gxsearch.results.predict import told
 
     source, number = (run, None) if (Path(run) / "manifest.json").is_file() else listing.split_trial(run)
     source = source if number is None and isinstance(source, str) else source.path
-    made = api.predict(source, data, out, number=number, where=named(where, "where", several=True), **asked)
-    click.echo("\n".join([f"{out}:", *(f"  {line}" for line in told(made))]))
+    made = api.predict(source, data, out, number=number, where=named(where, "where", several=True), **wish)
+    answer(
+        lambda: "\n".join([f"{out}:", *(f"  {line}" for line in told(made))]),
+        lambda: {"file": out, "phenotypes": outcome.predicted(made)},
+    )

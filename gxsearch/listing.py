@@ -10,15 +10,20 @@ from typing import Any
 
 import pandas as pd
 
+from gxsearch import outcome
 from gxsearch.console import short
 from gxsearch.errors import RunError, SpecError
-from gxsearch.overview import aligned, figure
+from gxsearch.events import dumps
+from gxsearch.overview import aligned, figure, fitted
 from gxsearch.results import ablations, evaluation, leaderboard, ledger
+from gxsearch.results.compare_dir import CompareDir
 from gxsearch.results.far import near
-from gxsearch.results.run_dir import RunDir, is_number
+from gxsearch.results.run_dir import COMPARISON, RunDir, is_number
 from gxsearch.results.several import several, values
 from gxsearch.results.similar import Similar
 from gxsearch.search.sections import seconds
+from gxsearch.standing import status as status
+from gxsearch.standing import trials_asked
 
 WIDTH = 100
 """Columns of a terminal that tables keep to."""
@@ -129,70 +134,60 @@ def _width(title: str, cells: list[str]) -> int:
 
 
 def genes_json(found: Similar) -> str:
-    """Return how genes are alike as JSON: model, measure, among (gene -> gene -> similarity), nearest (in order)."""
-    nearest = {
-        gene: [
-            {"gene": other, "similarity": value} for other, value in zip(part["other"], part["similarity"], strict=True)
-        ]
-        for gene, part in found.nearest.groupby("gene", sort=False)
-    }
-    told = {"model": found.vectors.model, "measure": found.measure, "among": found.among.to_dict(), "nearest": nearest}
-    return json.dumps(told, indent=1)
-
-
-def status(path: str, *, as_json: bool) -> str:
-    """Return where a search stands, from its ledger; it may be running."""
-    run = RunDir.open(path)
-    told = ledger.events(run.ledger)
-    found = ledger.gathered(told, run.ledger)
-    states = Counter(trial.state for trial in found)
-    last = next((e for e in reversed(told) if e["event"].startswith("run_")), {"event": "run_started"})
-    state = last.get("state", "running, or killed")
-    best = leaderboard.chosen_of(run, found)
-    facts = {
-        "run": str(run.path),
-        "state": state,
-        "trials": dict(states),
-        "asked": _asked(run, told),
-    }
-    if best is not None:
-        facts["best"] = {"trial": best.number, "value": best.best, "epoch": best.best_epoch}
-    if as_json:
-        return json.dumps(facts, indent=1)
-    counts = "   ".join(f"{n} {name}" for name, n in states.items()) or "no trials yet"
-    lines = [f"{run.path.name}   {state}", f"{len(found)}/{facts['asked'] or '-'} trials   {counts}"]
-    if best is not None:
-        metric = leaderboard.Objective.of(run).metric
-        lines.append(f"best {best.number:03d}   {metric} {best.best:.5g}   epoch {best.best_epoch}")
-    return "\n".join(lines + ([f"go on with: gxsearch resume {path}"] if state != "done" else []))
+    """Return how genes are alike as JSON: `outcome.genes`."""
+    return dumps(outcome.genes(found), indent=1)
 
 
 def trials(path: str, *, top: int | None, failed: bool, as_json: bool) -> str:
-    """Return the leaderboard as text or JSON."""
-    run = RunDir.open(path)
+    """Return the leaderboard as text or JSON; of a comparison those of its searches, by their names."""
+    boards = {name: _board(run, top, failed) for name, run in runs(path).items()}
+    if as_json:
+        rows = {name: json.loads(frame.to_json(orient="records")) for name, frame in boards.items()}
+        return dumps(rows.get("", rows), indent=1)
+    return "\n\n".join(f"{name}\n{_text(frame)}" if name else _text(frame) for name, frame in boards.items())
+
+
+def _board(run: RunDir, top: int | None, failed: bool) -> pd.DataFrame:
     frame = leaderboard.table(run)
     if failed:
         frame = frame[frame["state"].isin(["failed", "diverged"])]
-    frame = frame.head(top) if top else frame
-    if as_json:
-        return frame.to_json(orient="records", indent=1)
+    return frame.head(top) if top else frame
+
+
+def _text(frame: pd.DataFrame) -> str:
     rows = [[figure(v) for v in row] for row in frame.astype(object).where(frame.notna(), "").itertuples(index=False)]
-    return aligned([list(frame.columns), *rows])
+    return fitted([list(frame.columns), *rows])
+
+
+def runs(path: str) -> dict[str, RunDir]:
+    """Return the run at a path, under no name; of a comparison the runs that have been begun, by their names."""
+    if not (Path(path) / COMPARISON).is_file():
+        return {"": RunDir.open(path)}
+    place = CompareDir.open(path)
+    found = {entry["name"]: place.run(entry["name"]) for entry in place.facts()["entries"]}
+    return {name: run for name, run in found.items() if run.run.is_file()}
 
 
 def best(path: str, form: str) -> str:
-    """Return the best trial's settings, in groups as a spec writes them."""
-    run = RunDir.open(path)
-    trial, front = leaderboard.best(run), several(run)
+    """Return the best trial's settings, in groups as a spec writes them; of a comparison those of its searches."""
+    found = {name: leaderboard.best(run) for name, run in runs(path).items()}
     if form == "json":
-        return json.dumps(
-            {"trial": trial.number, "value": trial.best, "epoch": trial.best_epoch, "params": trial.params}
-        )
+        told = {
+            name: {"trial": trial.number, "value": trial.best, "epoch": trial.best_epoch, "params": trial.params}
+            for name, trial in found.items()
+        }
+        return dumps(told.get("", told))
+    fronts = {name: several(run) for name, run in runs(path).items()}
+    return "\n\n".join(_settings(name, trial, fronts[name]) for name, trial in found.items())
+
+
+def _settings(name: str, trial: ledger.TrialRecord, front: Any) -> str:
     groups: dict[str, list[str]] = {}
-    for name, value in trial.params.items():
-        group, knob = name.split(".", 1)
+    for setting, value in trial.params.items():
+        group, knob = setting.split(".", 1)
         groups.setdefault(group, []).append(f"  {knob}: {json.dumps(value)}")
-    head = f"# trial {trial.number}, best at epoch {trial.best_epoch}: {trial.best:.6g}"
+    head = f"# {name}: " if name else "# "
+    head += f"trial {trial.number}, best at epoch {trial.best_epoch}: {trial.best:.6g}"
     head += f"\n# {values(front)}. {front.why()}" if front else ""
     return "\n".join([head, *(line for group, lines in groups.items() for line in (f"{group}:", *lines))])
 
@@ -237,20 +232,13 @@ def budget_change(path: str, trials: str | None, time: str | None) -> dict[str, 
             raise SpecError.one("E303", "--trials", f"must be a whole number or +N, got '{trials}'")
         run = RunDir.open(path)
         told = ledger.events(run.ledger)
-        before = _asked(run, told) or sum(event["event"] == "trial_created" for event in told)
+        before = trials_asked(run, told) or sum(event["event"] == "trial_created" for event in told)
         change["trials"] = int(trials) + (before if more else 0)
     if time is not None:
         change["time_s"] = seconds(time)
         if change["time_s"] is None:
             raise SpecError.one("E303", "--time", f"must be like 90s, 30m, 12h or 2d, got '{time}'")
     return change
-
-
-def _asked(run: RunDir, told: list[dict[str, Any]]) -> int | None:
-    """Return the number of trials that were asked for last; None where only time limits a search."""
-    changes = [event["budget"] for event in told if event["event"] == "run_resumed"]
-    asked = [run.facts()["spec"]["budget"], *changes]
-    return next(budget["trials"] for budget in reversed(asked) if "trials" in budget)
 
 
 def split_trial(path: str) -> tuple[RunDir, int | None]:

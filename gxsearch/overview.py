@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import itertools
+import os
+import shutil
+import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from gxsearch.config import settings
 from gxsearch.console import duration
+from gxsearch.events import dumps
 from gxsearch.models import registry
 from gxsearch.training import objectives
 
 if TYPE_CHECKING:
     from gxsearch.search.spec import Spec
+
+TEXT = 24
+"""The width below which a column is not broken."""
 
 
 def models(name: str | None, *, as_json: bool) -> str:
@@ -20,7 +28,9 @@ def models(name: str | None, *, as_json: bool) -> str:
         rows = [
             [n, (registry.get(n).__doc__ or "").splitlines()[0], registry.get(n).reference] for n in registry.names()
         ]
-        return json.dumps(rows, indent=1) if as_json else aligned([["model", "what it is", "reference"], *rows])
+        head = ["model", "what it is", "reference"]
+        told = [dict(zip(["model", "meaning", "reference"], row, strict=True)) for row in rows]
+        return dumps(told, indent=1) if as_json else fitted([head, *rows])
     kind = registry.get(name, name)
     groups = {"model": kind.Config, "train": kind.Train, "data.view": kind.View.Config}
     found = [
@@ -29,11 +39,11 @@ def models(name: str | None, *, as_json: bool) -> str:
         for s in settings(config)
     ]
     if as_json:
-        return json.dumps(found, indent=1)
+        return dumps(found, indent=1)
     rows = [[r["setting"], r["type"], figure(r["default"]), r["bounds"], r["meaning"]] for r in found]
     measures = ", ".join(f"{metric} ({mode})" for metric, mode in objectives.measures(kind).items())
     head = f"{name}   {(kind.__doc__ or '').splitlines()[0]}\n{kind.reference}\nmeasures: {measures}\n\n"
-    return head + aligned([["setting", "type", "default", "bounds", "meaning"], *rows])
+    return head + fitted([["setting", "type", "default", "bounds", "meaning"], *rows])
 
 
 def checked(spec: Spec, found: dict[str, Any]) -> str:
@@ -129,6 +139,32 @@ def aligned(rows: list[list[str]]) -> str:
     """Return rows of words as columns that stand below each other."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def room() -> int | None:
+    """Return how many letters a line may have: as a terminal shows, or COLUMNS says; None in files and pipes."""
+    if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
+        return shutil.get_terminal_size((100, 24)).columns
+    return None
+
+
+def fitted(rows: list[list[str]]) -> str:
+    """Return rows as columns that fit a terminal: long texts are broken, then the last columns left out, which is said.
+
+    No figure is cut short. In a file or a pipe all of it is there.
+    """
+    width, kept = room(), [list(row) for row in rows]
+    if width is None:
+        return aligned(rows)
+    widths = [max(len(row[i]) for row in kept) for i in range(len(kept[0]))]
+    while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > TEXT:
+        widths[widths.index(max(widths))] -= 1
+    n = max([1, *(i for i in range(1, len(widths) + 1) if sum(widths[:i]) + 2 * (i - 1) <= width)])
+    broken = [[textwrap.wrap(cell, w) or [""] for cell, w in zip(row[:n], widths[:n], strict=True)] for row in kept]
+    lines = [list(line) for row in broken for line in itertools.zip_longest(*row, fillvalue="")]
+    hidden = ", ".join(rows[0][n:])
+    more = textwrap.wrap(f"(no room for: {hidden}; --json has all)", width)
+    return "\n".join([aligned(lines), *(more if hidden else [])])
 
 
 def figure(value: Any) -> str:

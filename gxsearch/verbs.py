@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import click
 
+from gxsearch.answer import answer, equip, sayer
+from gxsearch.completing import offer
 from gxsearch.errors import did_you_mean
 
 RUNS = click.option(
@@ -19,7 +19,18 @@ ADDRESS = click.option("--address", default="local", show_default=True, help="Ra
 
 
 class Verbs(click.Group):
-    """A group that suggests the nearest verb, and lists verbs in the order of a user's day."""
+    """A group that suggests the nearest verb, lists verbs in the order of a user's day, and gives all some options."""
+
+    def __init__(self, *given: Any, **how: Any):
+        super().__init__(*given, **{"no_args_is_help": False, **how})
+        equip(self)
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a verb."""
+        if not isinstance(cmd, Verbs):
+            equip(cmd)
+            offer(cmd)
+        super().add_command(cmd, name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Find a verb by name."""
@@ -52,9 +63,7 @@ class Gpus(click.ParamType):
 @click.option("--measure", is_flag=True, help="Take a few steps of some trainings; tell what the search would take.")
 @click.option("--within", type=click.FloatRange(1), help="Most seconds of each such training; by default 60.")
 @click.option("--price", type=click.FloatRange(0), help="Price of an hour of a machine like this one.")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def check(spec: str, sets: Sequence[str], no_data: bool, quiet: bool, as_json: bool, **wish: Any) -> None:
+def check(spec: str, sets: Sequence[str], no_data: bool, **wish: Any) -> None:
     """Check a search space file and its data; start nothing. With --measure, also what its search would take."""
     if not wish["measure"] and (wish["within"] or wish["price"]):
         raise click.UsageError("--within and --price are of --measure")
@@ -63,9 +72,8 @@ def check(spec: str, sets: Sequence[str], no_data: bool, quiet: bool, as_json: b
     from gxsearch import api, overview
 
     loaded = api.load_spec(spec, *sets)
-    say = (lambda text: None) if quiet else partial(click.echo, err=True)
-    found = api.check(loaded, data=not no_data, say=say, **wish)
-    click.echo(json.dumps(found, indent=1) if as_json else overview.checked(loaded, found))
+    found = api.check(loaded, data=not no_data, say=sayer(), **wish)
+    answer(lambda: overview.checked(loaded, found), lambda: found)
     if "measured" in found:
         from gxsearch.search.dry import fault
 
@@ -100,11 +108,11 @@ def pseudobulk(cells: str, out: str, force: bool, **given: Any) -> None:
     """Average cells by donor and type, and mix the averages at random into samples like bulk tissue."""
     from gxsearch import api
 
-    made = api.pseudobulk(cells, out, force=force, say=partial(click.echo, err=True), **given)
-    of, donors = made.obs["kind"].value_counts(), made.obs["donor"].nunique()
-    click.echo(
-        f"{out}: {donors:,} donors, {of['profile']:,} profiles, {of['pseudobulk']:,} mixtures x {made.n_vars:,} genes"
-    )
+    made = api.pseudobulk(cells, out, force=force, say=sayer(), **given)
+    kinds, n = made.obs["kind"].value_counts(), int(made.obs["donor"].nunique())
+    of = {"donors": n, "profiles": int(kinds["profile"]), "mixtures": int(kinds["pseudobulk"]), "genes": made.n_vars}
+    counts = "{donors:,} donors, {profiles:,} profiles, {mixtures:,} mixtures x {genes:,} genes".format(**of)
+    answer(lambda: f"{out}: {counts}", lambda: {"file": out, **of})
 
 
 @click.command()
@@ -135,11 +143,11 @@ def pseudobulk(cells: str, out: str, force: bool, **given: Any) -> None:
 @click.option("--force", is_flag=True, help="Replace a file that exists.")
 def generate(run: str, out: str, force: bool, **given: Any) -> None:
     """Draw new cells under chosen phenotypes (transformer), or new curves of genes (rvagene)."""
-    from gxsearch import api, listing
+    from gxsearch import api, listing, outcome
 
     folder, number = listing.split_trial(run)
     made = api.generate(folder.path, out, number=number, force=force, **_wish(given))
-    click.echo(f"{out}: {listing.generated(made)}")
+    answer(lambda: f"{out}: {listing.generated(made)}", lambda: {"file": out, **outcome.generated(made)})
 
 
 def _wish(given: dict[str, Any]) -> dict[str, Any]:

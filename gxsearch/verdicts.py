@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from gxsearch.answer import answer, asked, sayer, streams
 
 if TYPE_CHECKING:
     from gxsearch.results.compare_dir import CompareDir
@@ -32,13 +33,13 @@ COLUMNS = 6
 @click.option("--name", help="Name of the comparison's folder.")
 @click.option("-o", "--out", default=lambda: os.environ.get("GXSEARCH_RUNS", "runs"), help="Folder of runs.")
 @click.option("--address", default="local", show_default=True, help="Ray cluster; local starts one here.")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-def compare(specs: Sequence[str], quiet: bool, **given: Any) -> None:
+@streams
+def compare(specs: Sequence[str], **given: Any) -> None:
     """Compare architectures on one data set, at an equal budget, on one yardstick."""
-    from gxsearch import comparing
+    from gxsearch import comparing, outcome
 
-    say = (lambda text: None) if quiet else partial(click.echo, err=True)
-    click.echo(compared(comparing.compare(specs, quiet=quiet, say=say, **given)))
+    place = comparing.compare(specs, quiet=asked().quiet, say=sayer(), **given)
+    answer(lambda: compared(place), lambda: outcome.compared(place))
 
 
 @click.command()
@@ -47,17 +48,13 @@ def compare(specs: Sequence[str], quiet: bool, **given: Any) -> None:
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Trainings of each.")
 @click.option("--splits", type=click.IntRange(1), default=1, show_default=True, help="Divisions of the rows, each.")
 @click.option("--address", default="local", show_default=True, help="Ray cluster; local starts one here.")
-@click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def confirm(run: str, quiet: bool, as_json: bool, **given: Any) -> None:
+@streams
+def confirm(run: str, **given: Any) -> None:
     """Train a search's best trials again, over seeds and splits, and say which is better."""
-    import json
-
     from gxsearch import confirming
 
-    say = (lambda text: None) if quiet else partial(click.echo, err=True)
-    told = confirming.confirm(run, quiet=quiet, say=say, **given)
-    click.echo(json.dumps(told, indent=1) if as_json else confirmed(told))
+    told = confirming.confirm(run, quiet=asked().quiet, say=sayer(), **given)
+    answer(lambda: confirmed(told), lambda: {"run": run, **told})
 
 
 def confirmed(told: dict[str, Any]) -> str:

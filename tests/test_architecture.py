@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "gxsearch").rglob("*.py"))
 FLOORS = {
     "errors": 0,
+    "events": 0,
     "config": 0,
     "data": 1,
     "nn": 1,
@@ -20,17 +21,24 @@ FLOORS = {
     "results": 4,
     "cluster": 4,
     "after": 5,
+    "answer": 5,
     "clusters": 5,
     "comparing": 5,
+    "completing": 5,
     "confirming": 5,
     "verdicts": 5,
     "steps": 5,
     "console": 5,
+    "exits": 5,
     "finished": 5,
     "listing": 5,
+    "outcome": 5,
     "overview": 5,
+    "serving": 5,
+    "standing": 5,
     "api": 5,
     "verbs": 5,
+    "watching": 5,
     "cli": 5,
 }
 HEAVY = ("torch", "ray", "pandas", "anndata", "sklearn", "optuna", "scanpy", "numpy")

@@ -41,29 +41,30 @@ class Step:
         return shlex.join(self.words) + reads + (f" | {shlex.join(self.into)}" if self.into else "")
 
 
-def run(steps: Iterable[Step], say: Callable[[str], None]) -> None:
-    """Run steps one after the other, each told first.
+def run(steps: Iterable[Step], say: Callable[[str], None], *, aside: bool = False) -> None:
+    """Run steps one after the other, each told first; what they print goes to standard error with `aside`.
 
     Raises:
         ResourceError: E507 when there is no such program. RunFailed: E730 when one fails.
     """
+    out = 2 if aside else None
     for step in steps:
         say(f"$ {step}")
         words = (_program(step.words[0]), *step.words[1:])
         if step.reads:
             with open(step.reads, "rb") as file:
-                code = subprocess.run(words, stdin=file, check=False).returncode
+                code = subprocess.run(words, stdin=file, stdout=out, check=False).returncode
         elif step.into:
-            code = _piped(words, (_program(step.into[0]), *step.into[1:]))
+            code = _piped(words, (_program(step.into[0]), *step.into[1:]), out)
         else:
-            code = subprocess.run(words, check=False).returncode
+            code = subprocess.run(words, stdout=out, check=False).returncode
         if code:
             raise RunFailed.one("E730", step.words[0], f"ended with exit code {code}", f"see above; it was: {step}")
 
 
-def _piped(words: tuple[str, ...], into: tuple[str, ...]) -> int:
+def _piped(words: tuple[str, ...], into: tuple[str, ...], out: int | None) -> int:
     with subprocess.Popen(words, stdout=subprocess.PIPE) as first:
-        second = subprocess.run(into, stdin=first.stdout, check=False).returncode
+        second = subprocess.run(into, stdin=first.stdout, stdout=out, check=False).returncode
         first.stdout.close()
         return first.wait() or second
 

@@ -29,6 +29,7 @@ from typing import Any
 
 from gxsearch.again import patiently
 from gxsearch.errors import RunError
+from gxsearch.events import tell
 
 SYNC_EVERY_S = 1.0
 
@@ -57,6 +58,7 @@ class Ledger:
         patiently(lambda: self._put(line, synced=synced))
         self._next += 1
         self._synced = time.monotonic() if synced else self._synced
+        tell({**record, **fields}, str(self.path.parent))
 
     def _put(self, line: bytes, *, synced: bool) -> None:
         handle = self._file.fileno()
