@@ -26,6 +26,8 @@ FLOORS = {
     "verdicts": 5,
     "steps": 5,
     "console": 5,
+    "drafting": 5,
+    "starting": 5,
     "finished": 5,
     "listing": 5,
     "overview": 5,

@@ -1,0 +1,30 @@
+"""Shipped: the search spaces and their schemas that come with gxsearch, in the package or beside it in a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gxsearch
+from gxsearch.errors import SpecError
+from gxsearch.search.yaml_file import read
+
+
+def folder() -> Path:
+    """Return the folder of the shipped search spaces."""
+    package = Path(gxsearch.__file__).parent
+    places = (package / "search_spaces", package.parent / "search_spaces")
+    return next((place for place in places if place.is_dir()), places[0])
+
+
+def shipped(model: str) -> dict[str, Any]:
+    """Return the shipped search space of a model, as plain values.
+
+    Raises:
+        SpecError: E350, when there is none, as of models of your own.
+    """
+    path = folder() / f"{model}.yaml"
+    if not path.is_file():
+        what = f"no search space of '{model}' came with gxsearch"
+        raise SpecError.one("E350", model, what, f"write one by hand; gxsearch models {model} lists its settings")
+    return read(path).values
