@@ -14,6 +14,7 @@ from gxsearch.answer import answer, asked, say, sayer, streams, write
 from gxsearch.clusters import cluster
 from gxsearch.completing import completion
 from gxsearch.finished import ablate, genes, grid, predict, refit, replay
+from gxsearch.starting import init
 from gxsearch.verbs import ADDRESS, RUNS, SETS, Gpus, Verbs, check, data, generate
 from gxsearch.verdicts import compare, confirm, is_comparison
 from gxsearch.watching import board, dash, status
@@ -34,6 +35,7 @@ def models(name: str | None) -> None:
     write(overview.models(name, as_json=asked().json))
 
 
+cli.add_command(init)
 cli.add_command(check)
 
 

@@ -30,6 +30,8 @@ FLOORS = {
     "steps": 5,
     "console": 5,
     "exits": 5,
+    "drafting": 5,
+    "starting": 5,
     "finished": 5,
     "listing": 5,
     "outcome": 5,

@@ -107,7 +107,11 @@ def load(path: str | Path, sets: Sequence[str] = ()) -> Spec:
         SpecError: with all faults, at most 20, in the order of their lines; those of options last.
     """
     path = found(path)
-    text = read_bytes(path)
+    return parse(path, read_bytes(path), sets)
+
+
+def parse(path: str | Path, text: bytes, sets: Sequence[str] = ()) -> Spec:
+    """Check the bytes of a search space file that need not have been written yet; as `load` does."""
     doc, faults = assemble(path, text, sets)
     reader = SpecReader(doc, faults)
     parts = reader.parts()

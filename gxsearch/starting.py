@@ -1,0 +1,43 @@
+"""The verbs of a first day: `init` writes a spec for a data set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import click
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("-d", "--data", required=True, metavar="DATA", help="File, folder of shards, URI, or built-in set.")
+@click.option("-o", "--out", metavar="FILE.yaml", help="Where to write; by default MODEL-DATA.yaml, here.")
+@click.option("--label", metavar="COLUMN", help="Column that colors and scores the vectors.")
+@click.option("--batch", multiple=True, metavar="COLUMN", help="Column of a nuisance covariate; several at once.")
+@click.option("--group", metavar="COLUMN", help="Column (donor, patient) whose rows stay together in the split.")
+@click.option("--time", metavar="COLUMN", help="Column of times, for series.")
+@click.option("--spatial", metavar="KEY", help="Key of obsm with coordinates.")
+@click.option("--layer", help="Layer to read instead of X.")
+@click.option("--force", is_flag=True, help="Replace a file that exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def init(
+    model: str | None, data: str, out: str | None, batch: Sequence[str], force: bool, as_json: bool, **asked: str | None
+) -> None:
+    """Look at a data set; with MODEL, write a search space file for it that runs."""
+    if model is None and (out or force):
+        raise click.UsageError("-o and --force are for a MODEL; without one nothing is written")
+    from gxsearch import drafting
+    from gxsearch.data.roles import Wish
+
+    places = {name: asked.pop(name) for name in ("layer", "spatial")}
+    seen = drafting.look(data, Wish(batch=batch, **asked), **places)
+    path = drafting.write(seen, model, out, force=force) if model is not None else None
+    if as_json:
+        click.echo(json.dumps(seen.to_json() | {"written": None if path is None else str(path)}, indent=1))
+        return
+    click.echo(drafting.told(seen))
+    if path is None:
+        click.echo(drafting.advised(seen))
+        return
+    own = next(one for one in seen.advice if one.model == model)
+    click.echo(drafting.following(path, checked=own.numbers.looked == 1))
