@@ -14,7 +14,7 @@ from gxsearch import __version__
 from gxsearch.clusters import cluster
 from gxsearch.errors import AGAIN, Fault, GxError, SpecError
 from gxsearch.finished import ablate, genes, grid, predict, refit, replay
-from gxsearch.verbs import ADDRESS, RUNS, SETS, Gpus, Verbs, check, data, generate
+from gxsearch.verbs import ADDRESS, RUNS, SETS, TRACK, Gpus, Verbs, check, data, generate
 from gxsearch.verdicts import compare, confirm, is_comparison
 
 QUIET = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
@@ -53,6 +53,7 @@ cli.add_command(check)
 @click.option("--from", "older", multiple=True, metavar="RUN", help="Begin with the best settings of this run.")
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Of each --from, how many.")
 @click.option("--name", help="Name of the run's folder; by default the spec's with the time.")
+@TRACK
 @RUNS
 @ADDRESS
 @QUIET
@@ -63,7 +64,7 @@ def tune(
     from gxsearch import api
 
     where = {key: given.pop(key) for key in ("out", "address")}
-    loaded = api.load_spec(spec, *sets, *_as_sets(given))
+    loaded = api.load_spec(spec, *sets, *_tracked(given.pop("track")), *_as_sets(given))
     loaded = api.warmed(loaded, older, top=top) if older else loaded
     for note in loaded.notes:
         _say(f"note: {note}")
@@ -77,9 +78,10 @@ def tune(
 @click.argument("run")
 @click.option("-n", "--trials", help="New number of trials, or +N more.")
 @click.option("--time", metavar="30m", help="New time of the whole search.")
+@TRACK
 @ADDRESS
 @QUIET
-def resume(run: str, trials: str | None, time: str | None, address: str, quiet: bool) -> None:
+def resume(run: str, trials: str | None, time: str | None, track: Sequence[str], address: str, quiet: bool) -> None:
     """Go on with a search that was stopped."""
     from gxsearch import api, listing
 
@@ -87,12 +89,13 @@ def resume(run: str, trials: str | None, time: str | None, address: str, quiet: 
         from gxsearch.comparing import go_on
         from gxsearch.verdicts import compared
 
-        if trials or time:
-            raise click.UsageError("the budget of a comparison is that which it was begun with")
+        if trials or time or track:
+            raise click.UsageError("budget and trackers of a comparison are those which it was begun with")
         click.echo(compared(go_on(Path(run), address=address, quiet=quiet, say=_sayer(quiet))))
         return
     budget = listing.budget_change(run, trials, time)
-    click.echo(listing.ending(api.resume(run, budget=budget, address=address, quiet=quiet, say=_sayer(quiet))))
+    found = api.resume(run, budget=budget, track=track, address=address, quiet=quiet, say=_sayer(quiet))
+    click.echo(listing.ending(found))
 
 
 @cli.command()
@@ -101,17 +104,16 @@ def resume(run: str, trials: str | None, time: str | None, address: str, quiet: 
 @click.option("--trial", metavar="RUN/NNN", help="Take the settings of this trial.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train together.")
 @click.option("--name", help="Name of the run's folder.")
+@TRACK
 @RUNS
 @QUIET
-def train(
-    spec: str, sets: Sequence[str], trial: str | None, workers: int, name: str | None, out: str, quiet: bool
-) -> None:
+def train(spec: str, sets: Sequence[str], trial: str | None, track: Sequence[str], quiet: bool, **given: Any) -> None:
     """Train once, without a search."""
     from gxsearch import api, listing
 
-    loaded = api.load_spec(spec, *sets)
+    loaded = api.load_spec(spec, *sets, *_tracked(track))
     params = listing.trial_at(trial).params if trial else None
-    run = api.train(loaded, trial=params, out=out, name=name, workers=workers, quiet=quiet, say=_sayer(quiet))
+    run = api.train(loaded, trial=params, quiet=quiet, say=_sayer(quiet), **given)
     click.echo(listing.ending(run))
 
 
@@ -271,6 +273,12 @@ def _as_sets(given: dict[str, Any]) -> list[str]:
         "seed": "search.seed",
     }
     return [f"{places[name]}={value}" for name, value in given.items() if value is not None]
+
+
+def _tracked(options: Sequence[str]) -> list[str]:
+    from gxsearch.search.track import as_sets
+
+    return as_sets(options)
 
 
 def _say(text: str) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gxsearch.verbs import TRACK
+
 if TYPE_CHECKING:
     from gxsearch.results.compare_dir import CompareDir
 
@@ -30,15 +32,18 @@ COLUMNS = 6
 @click.option("--seeds", type=click.IntRange(2), help="Trainings of each architecture's best settings; by default 3.")
 @click.option("--splits", type=click.IntRange(1), help="Divisions of the rows, each with all seeds; by default 1.")
 @click.option("--name", help="Name of the comparison's folder.")
+@TRACK
 @click.option("-o", "--out", default=lambda: os.environ.get("GXSEARCH_RUNS", "runs"), help="Folder of runs.")
 @click.option("--address", default="local", show_default=True, help="Ray cluster; local starts one here.")
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
-def compare(specs: Sequence[str], quiet: bool, **given: Any) -> None:
+def compare(specs: Sequence[str], sets: Sequence[str], track: Sequence[str], quiet: bool, **given: Any) -> None:
     """Compare architectures on one data set, at an equal budget, on one yardstick."""
     from gxsearch import comparing
+    from gxsearch.search.track import as_sets
 
     say = (lambda text: None) if quiet else partial(click.echo, err=True)
-    click.echo(compared(comparing.compare(specs, quiet=quiet, say=say, **given)))
+    place = comparing.compare(specs, sets=[*sets, *as_sets(track)], quiet=quiet, say=say, **given)
+    click.echo(compared(place))
 
 
 @click.command()
