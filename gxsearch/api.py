@@ -13,6 +13,8 @@ from gxsearch.results.far import begun, reopened, shown
 from gxsearch.results.run_dir import RunDir, fresh_name
 from gxsearch.search.spec import Spec, load
 from gxsearch.search.stopped import told
+from gxsearch.search.track import check_installed, chosen
+from gxsearch.search.tracking import Trackers
 from gxsearch.steps import concluded, run_confirm, run_first, run_search
 
 __all__ = ["ablate", "check", "embed", "embedded_path", "generate", "genes", "load_spec", "open_model"]
@@ -48,8 +50,10 @@ def check(
     Raises:
         SpecError: when a corner of the space is refused by the model.
         DataError: with all that is wrong with the data.
-        ResourceError: with `measure`, when not even one trial fits this machine by CPUs and GPUs.
+        ResourceError: E520 when the package of a tracker is missing; with `measure`, when not even one trial fits this
+            machine by CPUs and GPUs.
     """
+    check_installed(spec.track)
     found: dict[str, Any] = {"corners": spec.check_corners(), "notes": spec.notes}
     if data:
         from gxsearch.search.intake import dims, read_table  # a second that a check of the file only need not pay
@@ -93,6 +97,7 @@ def tune(
     from gxsearch.search.memory import check_memory
     from gxsearch.search.packing import check_address, settled
 
+    check_installed(spec.track)
     spec = warmed(spec, warm) if warm else spec
     spec.check_corners()
     if spec.first is not None:
@@ -108,9 +113,10 @@ def tune(
         resources = settled(spec, table, say)
         from gxsearch.search.opening import begin  # imports Ray: only once nothing speaks against it
 
-        with told(folder):
+        with told(folder), Trackers(say) as trackers:
             with connected(address, resources) as fit, begin(spec, table, fit, folder) as opened:
                 opened.take(resources)
+                trackers.follow(opened.run, opened.spec.track)
                 say(f"{shown(folder)}   {fit} trials at once   {spec.data.path}: {table.n_obs} x {table.n_vars}")
                 run_first(opened, lambda stage: run_search(stage, quiet), say)
                 run_search(opened, quiet)
@@ -122,13 +128,15 @@ def resume(
     run: str | Path,
     *,
     budget: dict[str, Any] | None = None,
+    track: Sequence[str] = (),
     address: str = LOCAL,
     quiet: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> RunDir:
     """Go on with a stopped search; finished trials stay, running ones go on from their last checkpoint.
 
-    `budget` replaces entries of the spec's budget: trials, time_s.
+    `budget` replaces entries of the spec's budget: trials, time_s. `track` are trackers, ``NAME=TARGET``, beside those
+    that were sent to before, which are sent what they have missed.
 
     Raises:
         RunError: when there is no run, it is running, or its ledger is damaged.
@@ -138,8 +146,11 @@ def resume(
     from gxsearch.search.opening import reopen
     from gxsearch.search.packing import check_address, settled
 
-    with reopened(run, say) as folder, told(folder):
+    with reopened(run, say) as folder, told(folder), Trackers(say) as trackers:
         with reopen(RunDir.open(folder), budget or {}) as opened:
+            asked_for = chosen(opened.spec.track, track)
+            check_installed(asked_for)
+            trackers.follow(opened.run, asked_for)
             asked = opened.spec.confirm
             check_address(opened.spec.resources, address, run)
             searched = opened.referee.done
@@ -184,6 +195,7 @@ def train(
     from gxsearch.search.memory import check_memory
     from gxsearch.search.opening import begin
 
+    check_installed(spec.track)
     spec = single(spec, trial, workers)
     table = read_table(spec)
     check_memory(table, workers)
@@ -198,8 +210,9 @@ def train(
                 search_under_trainer(opened.spec, opened.run, opened.table, opened.referee, progress.tick, address)
         opened.close("done")
 
-    with begun(out, name or fresh_name(f"{spec.name}-train"), say) as folder, told(folder):
+    with begun(out, name or fresh_name(f"{spec.name}-train"), say) as folder, told(folder), Trackers(say) as trackers:
         with begin(spec, table, 1, folder) as opened:
+            trackers.follow(opened.run, opened.spec.track)
             say(f"{shown(folder)}   {spec.data.path}: {table.n_obs} x {table.n_vars}")
             run_first(opened, run_here, say, lambda first: single(first, None, 1))
             run_here(opened)

@@ -15,7 +15,7 @@ from gxsearch.clusters import cluster
 from gxsearch.completing import completion
 from gxsearch.finished import ablate, genes, grid, predict, refit, replay
 from gxsearch.starting import init
-from gxsearch.verbs import ADDRESS, RUNS, SETS, Gpus, Verbs, check, data, generate
+from gxsearch.verbs import ADDRESS, RUNS, SETS, TRACK, Gpus, Verbs, check, data, generate
 from gxsearch.verdicts import compare, confirm, is_comparison
 from gxsearch.watching import board, dash, status
 
@@ -51,6 +51,7 @@ cli.add_command(check)
 @click.option("--from", "older", multiple=True, metavar="RUN", help="Begin with the best settings of this run.")
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Of each --from, how many.")
 @click.option("--name", help="Name of the run's folder; by default the spec's with the time.")
+@TRACK
 @RUNS
 @ADDRESS
 @streams
@@ -59,7 +60,7 @@ def tune(spec: str, sets: Sequence[str], older: Sequence[str], top: int, name: s
     from gxsearch import api
 
     where = {key: given.pop(key) for key in ("out", "address")}
-    loaded = api.load_spec(spec, *sets, *_as_sets(given))
+    loaded = api.load_spec(spec, *sets, *_tracked(given.pop("track")), *_as_sets(given))
     loaded = api.warmed(loaded, older, top=top) if older else loaded
     for note in loaded.notes:
         say(f"note: {note}")
@@ -73,9 +74,10 @@ def tune(spec: str, sets: Sequence[str], older: Sequence[str], top: int, name: s
 @click.argument("run")
 @click.option("-n", "--trials", help="New number of trials, or +N more.")
 @click.option("--time", metavar="30m", help="New time of the whole search.")
+@TRACK
 @ADDRESS
 @streams
-def resume(run: str, trials: str | None, time: str | None, address: str) -> None:
+def resume(run: str, trials: str | None, time: str | None, track: Sequence[str], address: str) -> None:
     """Go on with a search that was stopped."""
     from gxsearch import api, listing, outcome
 
@@ -85,12 +87,12 @@ def resume(run: str, trials: str | None, time: str | None, address: str) -> None
         from gxsearch.comparing import go_on
         from gxsearch.verdicts import compared
 
-        if trials or time:
-            raise click.UsageError("the budget of a comparison is that which it was begun with")
+        if trials or time or track:
+            raise click.UsageError("budget and trackers of a comparison are those which it was begun with")
         place = go_on(Path(run), **how)
         answer(lambda: compared(place), lambda: outcome.compared(place))
         return
-    made = api.resume(run, budget=listing.budget_change(run, trials, time), **how)
+    made = api.resume(run, budget=listing.budget_change(run, trials, time), track=track, **how)
     answer(lambda: listing.ending(made), lambda: outcome.ending(made))
 
 
@@ -100,13 +102,14 @@ def resume(run: str, trials: str | None, time: str | None, address: str) -> None
 @click.option("--trial", metavar="RUN/NNN", help="Take the settings of this trial.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that train together.")
 @click.option("--name", help="Name of the run's folder.")
+@TRACK
 @RUNS
 @streams
-def train(spec: str, sets: Sequence[str], trial: str | None, **how: Any) -> None:
+def train(spec: str, sets: Sequence[str], trial: str | None, track: Sequence[str], **how: Any) -> None:
     """Train once, without a search."""
     from gxsearch import api, listing, outcome
 
-    loaded = api.load_spec(spec, *sets)
+    loaded = api.load_spec(spec, *sets, *_tracked(track))
     params = listing.trial_at(trial).params if trial else None
     run = api.train(loaded, trial=params, quiet=asked().quiet, say=sayer(), **how)
     answer(lambda: listing.ending(run), lambda: outcome.ending(run))
@@ -210,6 +213,12 @@ def _as_sets(given: dict[str, Any]) -> list[str]:
         "seed": "search.seed",
     }
     return [f"{places[name]}={value}" for name, value in given.items() if value is not None]
+
+
+def _tracked(options: Sequence[str]) -> list[str]:
+    from gxsearch.search.track import as_sets
+
+    return as_sets(options)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from gxsearch.results.run_dir import RunDir, fresh_name, named, refuse_existing,
 from gxsearch.search.comparing import Entry, Plan, check_rows, entries, from_json, to_json
 from gxsearch.search.sections import Resources
 from gxsearch.search.stopped import Interrupted
+from gxsearch.search.track import check_installed
+from gxsearch.search.tracking import Trackers
 from gxsearch.steps import concluded, run_confirm, run_first, run_search
 
 Say = Callable[[str], None]
@@ -96,6 +98,7 @@ def _checked(given: Sequence[Entry], asked: Plan, address: str, say: Say) -> tup
 
     here = {}
     for entry in given:
+        check_installed(entry.spec.track)
         check_address(entry.spec.resources, address)
         entry.spec.check_corners()
         confirm.check(entry.spec, asked.confirm)
@@ -157,15 +160,17 @@ def _searched(
     from gxsearch.search.opening import begin, reopen
 
     run = place.run(entry.name)
-    with reopen(run, {}) if run.run.is_file() else begin(entry.spec, table, slots, run.path) as opened:
-        opened.take(settled or opened.spec.resources)
-        run_first(opened, lambda stage: run_search(stage, quiet), say)
-        if confirm.done(run):
-            opened.close("done")
-        else:
-            run_search(opened, quiet)
-    if not run.report.exists():
-        concluded(run, opened.table, say)
+    with Trackers(say) as trackers:
+        with reopen(run, {}) if run.run.is_file() else begin(entry.spec, table, slots, run.path) as opened:
+            opened.take(settled or opened.spec.resources)
+            trackers.follow(run, opened.spec.track)
+            run_first(opened, lambda stage: run_search(stage, quiet), say)
+            if confirm.done(run):
+                opened.close("done")
+            else:
+                run_search(opened, quiet)
+        if not run.report.exists():
+            concluded(run, opened.table, say)
     picked = champion(run, opened.table, asked.top, asked.by)
     run_confirm(opened, asked.confirm, slots, quiet, say, [picked.number])
     return opened.table

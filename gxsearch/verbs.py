@@ -44,6 +44,9 @@ class Verbs(click.Group):
 
 
 SETS = click.option("-s", "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a value of the file.")
+TRACK = click.option(
+    "--track", multiple=True, metavar="NAME=TARGET", help="Send it to mlflow=URI or wandb=PROJECT too; repeatable."
+)
 
 
 class Gpus(click.ParamType):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gxsearch.answer import answer, asked, sayer, streams
+from gxsearch.verbs import TRACK
 
 if TYPE_CHECKING:
     from gxsearch.results.compare_dir import CompareDir
@@ -31,14 +32,16 @@ COLUMNS = 6
 @click.option("--seeds", type=click.IntRange(2), help="Trainings of each architecture's best settings; by default 3.")
 @click.option("--splits", type=click.IntRange(1), help="Divisions of the rows, each with all seeds; by default 1.")
 @click.option("--name", help="Name of the comparison's folder.")
+@TRACK
 @click.option("-o", "--out", default=lambda: os.environ.get("GXSEARCH_RUNS", "runs"), help="Folder of runs.")
 @click.option("--address", default="local", show_default=True, help="Ray cluster; local starts one here.")
 @streams
-def compare(specs: Sequence[str], **given: Any) -> None:
+def compare(specs: Sequence[str], sets: Sequence[str], track: Sequence[str], **given: Any) -> None:
     """Compare architectures on one data set, at an equal budget, on one yardstick."""
     from gxsearch import comparing, outcome
+    from gxsearch.search.track import as_sets
 
-    place = comparing.compare(specs, quiet=asked().quiet, say=sayer(), **given)
+    place = comparing.compare(specs, sets=[*sets, *as_sets(track)], quiet=asked().quiet, say=sayer(), **given)
     answer(lambda: compared(place), lambda: outcome.compared(place))
 
 

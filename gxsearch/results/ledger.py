@@ -91,7 +91,7 @@ def events(path: Path) -> list[dict[str, Any]]:
         raise RunError.one("E610", str(path), f"no ledger ({error.strerror})") from None
     found = []
     for number, line in enumerate(lines[:-1], 1):
-        event = _parse(line)
+        event = parse(line)
         if event is None and number == len(lines) - 1:
             break
         if event is None or event["seq"] != len(found):
@@ -186,7 +186,8 @@ def _line(record: dict[str, Any]) -> bytes:
     return f'{body[:-1]},"crc":"{zlib.crc32(body.encode()):08x}"}}\n'.encode()
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def parse(line: bytes) -> dict[str, Any] | None:
+    """Return the event of a line, without its end; None where it is damaged, or none of ours."""
     try:
         body, crc = line[:-18] + b"}", line[-10:-2].decode()
         event = json.loads(body) if crc == f"{zlib.crc32(body):08x}" else None
@@ -239,9 +240,9 @@ def _mend(path: Path) -> int:
     if not path.exists():
         return 0
     lines = path.read_bytes().split(b"\n")[:-1]
-    if lines and _parse(lines[-1]) is None:
+    if lines and parse(lines[-1]) is None:
         lines.pop()
-    last = _parse(lines[-1]) if lines else {"seq": -1}
+    last = parse(lines[-1]) if lines else {"seq": -1}
     if last is None or last["seq"] != len(lines) - 1:
         return len(events(path))  # which says what is damaged
     whole = sum(len(line) + 1 for line in lines)

@@ -24,7 +24,8 @@ class RunDir:
 
     run.json is written once; spec.yaml is a byte copy of the user's file; ledger.jsonl is the truth about the
     trials; study.journal is for optuna-dashboard; trials/NNN hold each trial; results/ is made from the rest; first/ is
-    the run folder of a search that this one builds on; confirm/NN those of the best trials trained again.
+    the run folder of a search that this one builds on; confirm/NN those of the best trials trained again; track/ tells
+    what trackers were sent.
     """
 
     def __init__(self, path: str | Path):
@@ -37,6 +38,7 @@ class RunDir:
         self.log = self.path / "gxsearch.log"
         self.first = self.path / "first"
         self.confirming = self.path / "confirm"
+        self.track = self.path / "track"
         self.results = self.path / "results"
         self.leaderboard = self.results / "leaderboard.csv"
         self.best = self.results / "best"

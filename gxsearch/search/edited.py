@@ -11,12 +11,12 @@ from gxsearch.results.run_dir import RunDir
 from gxsearch.search.reader import SpecReader
 from gxsearch.search.yaml_file import Document, parse, read_bytes
 
-CHANGEABLE = ("name", "budget", "resources")
+CHANGEABLE = ("name", "budget", "resources", "track")
 """Sections that do not decide what the trials are (Katib's rule); a name is that of the folder."""
 
 
 def changes(run: RunDir, began: bytes) -> dict[str, dict[str, Any]]:
-    """Return the new `budget` and `resources`, by section, of a file that differs from the text it began with.
+    """Return the new `budget`, `resources` and `track`, by section, of a file that differs from the text it began with.
 
     Raises:
         SpecError: E327 where something else was changed, and all faults of what may be.
@@ -33,7 +33,7 @@ def changes(run: RunDir, began: bytes) -> dict[str, dict[str, Any]]:
 
 
 def _readers(reader: SpecReader) -> dict[str, Callable[[], Config | None]]:
-    return {"budget": reader.budget, "resources": reader.resources}
+    return {"budget": reader.budget, "resources": reader.resources, "track": reader.track}
 
 
 def _refusal(doc: Document, name: str) -> Fault:

@@ -30,7 +30,7 @@ from gxsearch.search.intake import checkpoint_bytes, dims, read_table
 from gxsearch.search.lock import locked
 from gxsearch.search.referee import Referee, replay
 from gxsearch.search.scribe import Scribe, plain_domains
-from gxsearch.search.sections import Budget, Resources
+from gxsearch.search.sections import Budget, Resources, Track
 from gxsearch.search.spec import Spec
 
 
@@ -101,7 +101,7 @@ def begin(spec: Spec, table: Table, slots: int, folder: Path) -> Opened:
 def reopen(run: RunDir, budget: dict[str, Any]) -> Opened:
     """Open a stopped search where its ledger ends; `budget` replaces entries of the spec's.
 
-    So do `budget` and `resources` of its spec.yaml where the user has edited it.
+    So do `budget`, `resources` and `track` of its spec.yaml where the user has edited it.
 
     Raises:
         RunError: when it is running or damaged, its data have changed, or it has more trials than asked for.
@@ -116,7 +116,11 @@ def reopen(run: RunDir, budget: dict[str, Any]) -> Opened:
         if edited != _last_edit(past):  # else it is known, and a later resume may have changed the budget again
             budget = edited.get("budget", {}) | budget
         spec = _with_budgets(spec, past, budget, str(run.path))
-        spec = dataclasses.replace(spec, resources=Resources(**edited.get("resources", spec.resources.model_dump())))
+        spec = dataclasses.replace(
+            spec,
+            resources=Resources(**edited.get("resources", spec.resources.model_dump())),
+            track=Track(**edited.get("track", spec.track.model_dump())),
+        )
         table = read_table(spec)
         if table.facts["sha256"] != facts["data"]["sha256"]:
             what = f"the data are not those that the search was begun with ({spec.data.path})"

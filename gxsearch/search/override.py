@@ -14,7 +14,7 @@ from gxsearch.search.grammar import KINDS
 from gxsearch.search.yaml_file import Document, Mark, Where, parse, parse_value, read
 
 SECTIONS = ("gxsearch", "name", "model", "first", "data", "objective", "choose", "space", "search")
-SECTIONS += ("stop", "budget", "resources", "confirm")
+SECTIONS += ("stop", "budget", "resources", "confirm", "track")
 _PATHS = {("data", "path"), ("data", "genes", "file"), ("first",)}
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}")
 

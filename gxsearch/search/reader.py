@@ -18,9 +18,10 @@ from gxsearch.search.domain import Float
 from gxsearch.search.grammar import SpaceReader
 from gxsearch.search.knobs import section_faults
 from gxsearch.search.override import SECTIONS
-from gxsearch.search.sections import STOPS, Budget, Confirm, Resources, SearchConfig, Stop, seconds
+from gxsearch.search.sections import STOPS, Budget, Confirm, Resources, SearchConfig, Stop, Track, seconds
 from gxsearch.search.space import Space
 from gxsearch.search.start import read_start
+from gxsearch.search.track import odd_target
 from gxsearch.search.yaml_file import Document, Where
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class SpecReader:
         parts |= {"objective": next(iter(objectives), None), "also": objectives[1:], "choose": choose}
         parts |= {"data": data, "space": space, "search": search}
         parts |= {"stop": stop, "budget": budget, "resources": resources}
-        parts |= {"confirm": self._section(Confirm, ("confirm",))}
+        parts |= {"confirm": self._section(Confirm, ("confirm",)), "track": self.track()}
         return parts | {"notes": notes + (lint.notes(space, search, budget) if not self.faults else [])}
 
     def _oriented(self, data: DataConfig, model: type[GeneModel]) -> DataConfig:
@@ -150,6 +151,18 @@ class SpecReader:
         elif found.gpus != "auto" and found.gpus != math.floor(found.gpus) and (found.gpus > 1 or found.workers > 1):
             what = f"a share of a GPU ({found.gpus:g}) is for trials with one worker and less than one GPU"
             self._fault("E303", ("resources", "gpus"), what, "use a whole number")
+        return found
+
+    def track(self) -> Track | None:
+        """Read which trackers are sent what the search does.
+
+        Raises:
+            UnsafeError: E805 when an address holds a password: run folders would keep it.
+        """
+        found = self._section(Track, ("track",))
+        for name, target in found.targets.items() if found is not None else ():
+            if (fix := odd_target(name, target)) is not None:
+                self._fault("E360", ("track", name), f"{target!r} is nothing that {name} sends to", fix)
         return found
 
     def _stop(self, budget: Budget | None) -> Stop | None:

@@ -128,6 +128,22 @@ class Resources(Config):
     )
 
 
+class Track(Config):
+    """Trackers that are sent, beside TensorBoard, what a search does; what becomes of them changes nothing of it."""
+
+    mlflow: str | None = knob(None, doc="address of MLflow: sqlite:///FILE.db or http://HOST:5000")
+    wandb: str | None = knob(None, doc="project of Weights & Biases, or ENTITY/PROJECT")
+    patience_s: float = knob(10.0, doc="seconds for which the end of a search waits for what is still to send", low=0)
+
+    @property
+    def targets(self) -> dict[str, str]:
+        """What is sent to, by the tracker's name."""
+        return {name: target for name in TRACKERS if (target := getattr(self, name)) is not None}
+
+
+TRACKERS = ("mlflow", "wandb")
+
+
 def seconds(text: Any) -> float | None:
     """Return the seconds of ``90s``, ``30m``, ``1.5h`` or ``2d``; None if it is written otherwise."""
     found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhd])", text) if isinstance(text, str) else None

@@ -15,7 +15,7 @@ from gxsearch.errors import Fault, SpecError
 from gxsearch.search import knobs
 from gxsearch.search.override import assemble
 from gxsearch.search.reader import FORMAT, SpecReader, kinds_of
-from gxsearch.search.sections import Budget, Choose, Confirm, Objective, Resources, SearchConfig, Stop
+from gxsearch.search.sections import Budget, Choose, Confirm, Objective, Resources, SearchConfig, Stop, Track
 from gxsearch.search.shipped import found
 from gxsearch.search.space import Space
 from gxsearch.search.yaml_file import read_bytes
@@ -55,6 +55,7 @@ class Spec:
     first: str | None = None
     also: list[Objective] = field(default_factory=list)
     choose: Choose = field(default_factory=Choose)
+    track: Track = field(default_factory=Track)
 
     @property
     def objectives(self) -> list[Objective]:
@@ -64,7 +65,7 @@ class Spec:
     @property
     def sha256(self) -> str:
         """Fingerprint of what decides the trials: all but what may change (path, text and notes too)."""
-        left_out = ("path", "text", "name", "choose", "budget", "resources", "confirm", "notes")
+        left_out = ("path", "text", "name", "choose", "budget", "resources", "confirm", "track", "notes")
         kept = {key: value for key, value in self.to_json().items() if key not in left_out}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
@@ -73,6 +74,7 @@ class Spec:
         plain = {"path": self.path, "text": self.text.decode(), "name": self.name, "model": self.model}
         sections = {key: getattr(self, key).model_dump(mode="json") for key in _typed()}
         plain |= {} if self.first is None else {"first": self.first}
+        plain |= {} if self.track == Track() else {"track": self.track.model_dump()}
         if self.also:
             plain |= {"also": [one.model_dump(mode="json") for one in self.also], "choose": self.choose.model_dump()}
         return {"gxsearch": FORMAT, **plain, **sections, "space": self.space.to_json(), "notes": list(self.notes)}
@@ -85,8 +87,9 @@ class Spec:
         text, notes = data["text"].encode(), list(data["notes"])
         space, first = Space.from_json(data["space"]), data.get("first")
         also = [Objective.model_validate(one) for one in data.get("also", [])]
-        aims = {"also": also, "choose": Choose.model_validate(data.get("choose", {}))}
-        return cls(**plain, **sections, **aims, text=text, space=space, notes=notes, first=first)
+        more = {"also": also, "choose": Choose.model_validate(data.get("choose", {}))}
+        more |= {"track": Track.model_validate(data.get("track", {}))}
+        return cls(**plain, **sections, **more, text=text, space=space, notes=notes, first=first)
 
     def check_corners(self) -> int:
         """Build the settings at every corner of the space; return how many there are.
