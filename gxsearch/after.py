@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gxsearch.results.far import give_back, near
 from gxsearch.results.run_dir import RunDir, fresh_name, is_number
 from gxsearch.search.spec import Spec
+
+if TYPE_CHECKING:
+    from gxsearch.results.package import Package
+
+    Source = str | os.PathLike[str] | Package
 
 
 def ablate(
@@ -32,7 +38,7 @@ def ablate(
 
 
 def embed(
-    source: str | Path,
+    source: Source,
     data: Any,
     out: str | Path | None = None,
     *,
@@ -42,7 +48,7 @@ def embed(
     copy: bool = False,
     force: bool = False,
 ) -> Any:
-    """Add the vectors of a run's best model, or of an exported one, to a data set, which loses nothing; return it.
+    """Add the vectors of a run's best model, a trial's, or an exported one's, to a data set; return it.
 
     Args:
         data: an AnnData, to which is added in place (with `copy`, to a copy of it), or the name, path or URI of one.
@@ -64,14 +70,18 @@ def embed(
     return embed_new(source, data, out, recon=recon, as_batch=as_batch, key=key, force=force)
 
 
-def embedded_path(source: str | Path, data: str | Path) -> Path:
+def embedded_path(source: Source, data: str | Path) -> Path:
     """Return where `embed` writes unless it is told."""
     stem = Path(str(data).split("?")[0]).name.split(".")[0]
     return Path(f"{stem}_{open_model(source).name}.h5ad")
 
 
-def open_model(path: str | Path) -> Any:
-    """Read a run's best model, or an exported one, as a `results.package.Package`; nothing in it is executed."""
+def open_model(path: Source) -> Any:
+    """Read a run's best model, that of a trial (RUN/NNN), or an exported one; nothing in it is executed.
+
+    Returns:
+        a `results.package.Package`.
+    """
     from gxsearch.results.package import open_package
 
     return open_package(path)

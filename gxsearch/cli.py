@@ -61,9 +61,10 @@ def tune(
 ) -> None:
     """Search a space of settings and make the results."""
     from gxsearch import api
+    from gxsearch.changes import as_sets
 
     where = {key: given.pop(key) for key in ("out", "address")}
-    loaded = api.load_spec(spec, *sets, *_as_sets(given))
+    loaded = api.load_spec(spec, *sets, *as_sets(given))
     loaded = api.warmed(loaded, older, top=top) if older else loaded
     for note in loaded.notes:
         _say(f"note: {note}")
@@ -148,7 +149,7 @@ def best(run: str, form: str) -> None:
 
 
 @cli.command()
-@click.argument("source", metavar="RUN_OR_MODEL")
+@click.argument("source", metavar="RUN[/NNN]_OR_MODEL")
 @click.argument("data")
 @click.option("-o", "--out", metavar="OUT.h5ad", help="Where to write; by default <data>_<model>.h5ad, here.")
 @click.option("--recon", is_flag=True, help="Add the reconstructed values as a layer.")
@@ -259,18 +260,6 @@ def _show(error: GxError) -> None:
             lines = excerpt(fault.where)
             if lines:
                 click.echo(lines, err=True)
-
-
-def _as_sets(given: dict[str, Any]) -> list[str]:
-    places = {
-        "trials": "budget.trials",
-        "epochs": "budget.epochs",
-        "time": "budget.time",
-        "concurrent": "resources.concurrent",
-        "gpus": "resources.gpus",
-        "seed": "search.seed",
-    }
-    return [f"{places[name]}={value}" for name, value in given.items() if value is not None]
 
 
 def _say(text: str) -> None:

@@ -140,31 +140,45 @@ def genes_json(found: Similar) -> str:
     return json.dumps(told, indent=1)
 
 
-def status(path: str, *, as_json: bool) -> str:
-    """Return where a search stands, from its ledger; it may be running."""
-    run = RunDir.open(path)
+def standing(run: RunDir) -> dict[str, Any]:
+    """Return where a search stands, from its ledger; it may be running.
+
+    Keys: run (its folder), state, trials (how many of each state), asked (how many, None where time alone limits it)
+    and, once there is one, best (trial, value, epoch).
+    """
     told = ledger.events(run.ledger)
     found = ledger.gathered(told, run.ledger)
-    states = Counter(trial.state for trial in found)
     last = next((e for e in reversed(told) if e["event"].startswith("run_")), {"event": "run_started"})
-    state = last.get("state", "running, or killed")
-    best = leaderboard.chosen_of(run, found)
     facts = {
         "run": str(run.path),
-        "state": state,
-        "trials": dict(states),
+        "state": last.get("state", "running, or killed"),
+        "trials": dict(Counter(trial.state for trial in found)),
         "asked": _asked(run, told),
     }
+    best = leaderboard.chosen_of(run, found)
     if best is not None:
         facts["best"] = {"trial": best.number, "value": best.best, "epoch": best.best_epoch}
+    return facts
+
+
+def stands(run: RunDir, facts: dict[str, Any]) -> list[str]:
+    """Return what `standing` found as lines."""
+    counts = "   ".join(f"{n} {name}" for name, n in facts["trials"].items()) or "no trials yet"
+    lines = [f"{run.path.name}   {facts['state']}"]
+    lines.append(f"{sum(facts['trials'].values())}/{facts['asked'] or '-'} trials   {counts}")
+    if "best" in facts:
+        best, metric = facts["best"], leaderboard.Objective.of(run).metric
+        lines.append(f"best {best['trial']:03d}   {metric} {best['value']:.5g}   epoch {best['epoch']}")
+    return lines
+
+
+def status(path: str, *, as_json: bool) -> str:
+    """Return where a search stands, as text or JSON."""
+    run = RunDir.open(path)
+    facts = standing(run)
     if as_json:
         return json.dumps(facts, indent=1)
-    counts = "   ".join(f"{n} {name}" for name, n in states.items()) or "no trials yet"
-    lines = [f"{run.path.name}   {state}", f"{len(found)}/{facts['asked'] or '-'} trials   {counts}"]
-    if best is not None:
-        metric = leaderboard.Objective.of(run).metric
-        lines.append(f"best {best.number:03d}   {metric} {best.best:.5g}   epoch {best.best_epoch}")
-    return "\n".join(lines + ([f"go on with: gxsearch resume {path}"] if state != "done" else []))
+    return "\n".join(stands(run, facts) + ([f"go on with: gxsearch resume {path}"] if facts["state"] != "done" else []))
 
 
 def trials(path: str, *, top: int | None, failed: bool, as_json: bool) -> str:
