@@ -7,15 +7,18 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from gxsearch import api
 from gxsearch.changes import Changes, as_sets
-from gxsearch.errors import GxError
+from gxsearch.errors import GxError, SpecError
 from gxsearch.results.run_dir import RunDir
 from gxsearch.run import Run, located
 from gxsearch.screen import sayer
 from gxsearch.search.spec import Spec, from_mapping
+
+if TYPE_CHECKING:
+    from gxsearch.compared import Comparison
 
 Source = str | os.PathLike[str]
 """The path of something; a `Run` and a `Trial` are paths too."""
@@ -48,7 +51,7 @@ def load_spec(given: Given, *sets: str) -> Spec:
         SpecError: with all faults.
     """
     if isinstance(given, Spec):
-        return given.changed(*sets) if sets else given
+        return given.changed(*sets)
     if isinstance(given, Mapping):
         return from_mapping(given, sets)
     return api.load_spec(located(given), *sets)
@@ -104,19 +107,27 @@ def resume(
     address: str = api.LOCAL,
     quiet: bool = False,
     say: Say | None = None,
-) -> Run:
+) -> Run | Comparison:
     """Go on with a search that was stopped; finished trials stay, running ones go on from their last checkpoint.
 
     Args:
+        run: a run, or a comparison, whose budget is that which it was begun with.
         trials: a new number of them, or "+4" for so many more. time: a new time of the whole search, "30m".
         address, quiet, say: as in `tune`.
 
     Raises:
         RunError: when there is no run, it is running, or its ledger is damaged. Interrupted: a signal came.
+        SpecError: E346 a comparison's budget is to be another.
     """
-    from gxsearch import listing
+    from gxsearch import compared, listing
+    from gxsearch.verdicts import is_comparison
 
     with in_python():
+        if is_comparison(located(run)):
+            if trials or time:
+                what = "the budget of a comparison is that which it was begun with"
+                raise SpecError.one("E346", "trials" if trials else "time", what, "leave it out")
+            return compared.resumed(run, address=address, quiet=quiet, say=say or sayer(quiet))
         budget = listing.budget_change(located(run), None if trials is None else str(trials), time)
         options = {"address": address, "quiet": quiet, "say": say or sayer(quiet)}
         api.resume(located(run), budget=budget, **options)

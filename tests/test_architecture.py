@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "gxsearch").rglob("*.py"))
 FLOORS = {
     "errors": 0,
+    "told": 0,
     "config": 0,
     "data": 1,
     "nn": 1,
@@ -30,6 +31,10 @@ FLOORS = {
     "finished": 5,
     "listing": 5,
     "overview": 5,
+    "asking": 5,
+    "compared": 5,
+    "pl": 5,
+    "tl": 5,
     "run": 5,
     "screen": 5,
     "searching": 5,

@@ -17,6 +17,7 @@ from gxsearch.results.several import Several
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+    from matplotlib.figure import Figure
 
 SLICES = 4
 
@@ -39,14 +40,14 @@ class Easel:
         self.static, self.importance = static, plots.importance_data(run)
         self._made = 0
 
-    def picture(self, figure: Callable[[], go.Figure], image: Callable[[Any], str], caption: str) -> Picture:
+    def picture(self, figure: Callable[[], go.Figure], image: Callable[[Any], Figure], caption: str) -> Picture:
         """Return a figure as the report wants it; `image` draws the same with the module `static`."""
         self._made += 1
         name = f"figure-{self._made}"
         if self.static:
             from gxsearch.results import static
 
-            return Picture(name, caption, image=image(static))
+            return Picture(name, caption, image=static.svg(image(static)))
         drawn = figure()
         return Picture(name, caption, drawn.layout.height, page.script_data(drawn.to_json()))
 

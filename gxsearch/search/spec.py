@@ -19,6 +19,7 @@ from gxsearch.search.reader import FORMAT, SpecReader, kinds_of
 from gxsearch.search.sections import Budget, Choose, Confirm, Objective, Resources, SearchConfig, Stop
 from gxsearch.search.space import Space
 from gxsearch.search.yaml_file import read_bytes
+from gxsearch.told import preformatted
 
 if TYPE_CHECKING:
     from gxsearch.data.table import DataConfig
@@ -60,6 +61,14 @@ class Spec:
     choose: Choose = field(default_factory=Choose)
     sets: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        from gxsearch.search.outline import head, outline
+
+        return "\n".join([head(self), *outline(self), *(f"note      {note}" for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        return preformatted(repr(self))
+
     def set(self, path: str, value: Any) -> Spec:
         """Return a copy with another value at a path of the file, such as ``budget.trials``, checked anew.
 
@@ -72,7 +81,9 @@ class Spec:
         return self.changed(written(path, value))
 
     def changed(self, *sets: str) -> Spec:
-        """Return a copy with values changed as `set` does, each told as ``path=value``."""
+        """Return a copy with values changed as `set` does, each told as ``path=value``; without any, itself."""
+        if not sets:
+            return self
         plain = read(self.path, self.text, self.sets)
         if dataclasses.replace(plain, notes=self.notes) != self:
             fix = "set before what else changes it, or begin from its file"
