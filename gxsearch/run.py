@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gxsearch.results.ledger import TrialRecord
 from gxsearch.results.run_dir import RunDir
+from gxsearch.told import preformatted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -215,6 +216,18 @@ class Run:
         from gxsearch import listing
 
         return "\n".join(listing.stands(self.folder, listing.standing(self.folder)))
+
+    def _repr_html_(self) -> str:
+        from gxsearch.results import leaderboard
+
+        text = preformatted(repr(self))
+        if not leaderboard.ranked(self.folder):
+            return text
+        from gxsearch import pl
+        from gxsearch.results import static
+
+        image = static.svg(pl.history(self, static=True))
+        return f'{text}<img alt="history of the search" src="data:image/svg+xml;base64,{image}">'
 
 
 def located(source: Any) -> str:

@@ -14,6 +14,7 @@ from gxsearch.results import leaderboard, page, plots
 from gxsearch.results.leaderboard import Objective
 from gxsearch.results.run_dir import RunDir
 from gxsearch.results.several import Several
+from gxsearch.results.study import Importance
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -116,9 +117,11 @@ def slices(easel: Easel, run: RunDir) -> list[Picture]:
 
 def too_few(easel: Easel) -> str:
     """Say why there is no picture of importance; nothing where there is one."""
-    found = easel.importance
-    if found.shares:
-        return ""
+    return "" if easel.importance.shares else why_none(easel.importance)
+
+
+def why_none(found: Importance) -> str:
+    """Return why there is no importance to tell."""
     if found.enough:
         return "Importance of settings: none can be told, for all trials did equally well."
     return f"Importance of settings: too few trials ({found.n_trials} of at least 10 that ended well)."

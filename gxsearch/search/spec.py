@@ -152,7 +152,11 @@ def from_mapping(values: Mapping[str, Any], sets: Sequence[str] = ()) -> Spec:
         SpecError: as `load`; E344 for a value that no file could hold.
     """
     _, _, text = written(MAPPING, dict(values)).partition("=")
-    return read(MAPPING, text.encode(), tuple(sets))
+    try:
+        return read(MAPPING, text.encode(), tuple(sets))
+    except SpecError as error:  # it has no lines
+        placed = [(fault, re.sub(rf"^{MAPPING}:\d+:\d+$", MAPPING, fault.where)) for fault in error.faults]
+        raise SpecError(dataclasses.replace(fault, where=where) for fault, where in placed) from None
 
 
 def read(path: str, text: bytes, sets: tuple[str, ...]) -> Spec:
