@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from gxsearch.results.far import give_back, near
 from gxsearch.results.run_dir import RunDir, fresh_name, is_number
 from gxsearch.search.spec import Spec
 
+if TYPE_CHECKING:
+    from gxsearch.results.package import Package
 
-def ablate(
-    run: str | Path, *changes: str, seeds: int = 3, say: Callable[[str], None] = lambda text: None
-) -> dict[str, Any]:
+    Place = str | os.PathLike[str]
+    Source = Place | Package
+
+
+class Wish(TypedDict, total=False):
+    """What may be asked of new curves and cells: settings of `results.generate.Wish` and `results.cells.CellWish`."""
+
+    n: int
+    seed: int
+    phenotypes: dict[str, str]
+    steps: int
+    temperature: float
+    clusters: int
+    cluster: int
+    sd: float
+    at: list[float]
+    prior: bool
+    times: list[float]
+    batch: str
+
+
+def ablate(run: Place, *changes: str, seeds: int = 3, say: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
     """Train the best settings of a run over paired seeds, as they are and with changes such as ``model.contrast=none``.
 
     Returns what `search.ablate.ablate` describes; it is kept in the run and told in its report.
@@ -25,14 +47,14 @@ def ablate(
     from gxsearch.results import report
     from gxsearch.search.ablate import ablate as compare
 
-    folder = RunDir.open(run)
+    folder = RunDir.open(os.fspath(run))
     told = compare(folder, changes, seeds=seeds, say=say)
     report.write(folder)
     return told
 
 
 def embed(
-    source: str | Path,
+    source: Source,
     data: Any,
     out: str | Path | None = None,
     *,
@@ -42,7 +64,7 @@ def embed(
     copy: bool = False,
     force: bool = False,
 ) -> Any:
-    """Add the vectors of a run's best model, or of an exported one, to a data set, which loses nothing; return it.
+    """Add the vectors of a run's best model, a trial's, or an exported one's, to a data set; return it.
 
     Args:
         data: an AnnData, to which is added in place (with `copy`, to a copy of it), or the name, path or URI of one.
@@ -64,25 +86,30 @@ def embed(
     return embed_new(source, data, out, recon=recon, as_batch=as_batch, key=key, force=force)
 
 
-def embedded_path(source: str | Path, data: str | Path) -> Path:
+def embedded_path(source: Source, data: str | Path) -> Path:
     """Return where `embed` writes unless it is told."""
     stem = Path(str(data).split("?")[0]).name.split(".")[0]
     return Path(f"{stem}_{open_model(source).name}.h5ad")
 
 
-def open_model(path: str | Path) -> Any:
-    """Read a run's best model, or an exported one, as a `results.package.Package`; nothing in it is executed."""
+def open_model(path: Source) -> Any:
+    """Read a run's best model, that of a trial (RUN/NNN), or an exported one; nothing in it is executed.
+
+    Returns:
+        a `results.package.Package`.
+    """
     from gxsearch.results.package import open_package
 
     return open_package(path)
 
 
 def generate(
-    run: str | Path, out: str | Path | None = None, *, number: int | None = None, force: bool = False, **wish: Any
+    run: Place, out: Place | None = None, *, number: int | None = None, force: bool = False, **wish: Unpack[Wish]
 ) -> Any:
     """Draw from a run's best model, or that of trial `number`: new curves of genes, or new cells.
 
     Args:
+        run: a run, or a trial of one (RUN/NNN).
         out: a file to write, .csv or .h5ad for curves, .h5ad for cells; one that exists is replaced only with `force`.
         wish: settings of `results.generate.Wish`, for a model of series: n, clusters, cluster, at, prior, times,
             batch, sd, seed; of `results.cells.CellWish`, for one of tokens: n, phenotypes, steps, temperature, seed.
@@ -98,7 +125,8 @@ def generate(
     """
     from gxsearch.results import cells
 
-    folder = RunDir.open(run)
+    place, number = parted(run, number)
+    folder = RunDir.open(place)
     draw = _new_cells if cells.suit(folder, wish) else _new_curves
     return draw(folder, None if out is None else Path(out), number, wish, force=force)
 
@@ -131,7 +159,7 @@ def _new_curves(run: RunDir, out: Path | None, number: int | None, wish: dict[st
 
 
 def genes(
-    source: str | Path,
+    source: Place,
     names: Sequence[str],
     *,
     top: int = 10,
@@ -148,16 +176,22 @@ def genes(
     """
     from gxsearch.results.similar import similar
 
-    place = Path(near(source))
+    place, number = parted(source)
+    return similar(place, names, top=top, measure=measure, number=number)
+
+
+def parted(source: Place, number: int | None = None) -> tuple[Path, int | None]:
+    """Return a run, or a model, and the number of its trial: that which is told, or that of RUN/NNN."""
+    place = Path(near(os.fspath(source)))
     if is_number(place.name) and not (place / "run.json").exists() and (place.parent / "run.json").exists():
-        return similar(place.parent, names, top=top, measure=measure, number=int(place.name))
-    return similar(place, names, top=top, measure=measure)
+        return place.parent, int(place.name) if number is None else number
+    return place, number
 
 
 def predict(
-    source: str | Path,
-    data: str | Path | None = None,
-    out: str | Path | None = None,
+    source: Place,
+    data: Any = None,
+    out: Place | None = None,
     *,
     number: int | None = None,
     phenotypes: Sequence[str] = (),
@@ -168,8 +202,8 @@ def predict(
     """Infer phenotypes of rows from their genes, and other phenotypes if asked to, by a model of tokens.
 
     Args:
-        source: a run (its best model, or that of trial `number`), or an exported model.
-        data: a data set; by default the run's own test rows.
+        source: a run (its best model, or that of trial `number`), a trial, or an exported model.
+        data: a data set, or an AnnData, which is only read; by default the run's own test rows.
         out: a .csv or .h5ad file to write; one that exists is replaced only with `force`.
         phenotypes: those to infer; by default all that are not given.
         given: those that the model reads, as the rows have them; all others are hidden from it.
@@ -187,6 +221,7 @@ def predict(
 
     if out is not None:
         inferred.check_out(Path(out), force=force)
+    source, number = parted(source, number)
     asked = {"number": number, "phenotypes": phenotypes, "given": given, "where": where}
     made = inferred.predict(source, data, **asked)
     if out is not None:
@@ -195,7 +230,7 @@ def predict(
 
 
 def refit(
-    run: str | Path,
+    run: Place,
     number: int | None = None,
     *,
     epochs: int | None = None,
@@ -230,7 +265,7 @@ def refit(
 
 
 def replay(
-    run: str | Path, number: int | None = None, *, keep: bool = False, say: Callable[[str], None] = lambda text: None
+    run: Place, number: int | None = None, *, keep: bool = False, say: Callable[[str], None] = lambda text: None
 ) -> dict[str, Any]:
     """Train the best trial of a run, or trial `number`, again from the run's own record, and compare the figures.
 
@@ -242,13 +277,14 @@ def replay(
     """
     from gxsearch.search.replay import replay as again
 
-    folder = RunDir.open(run)
+    place, number = parted(run, number)
+    folder = RunDir.open(place)
     told = again(folder, number, keep=keep, say=say)
     give_back(folder)
     return told
 
 
-def warmed(spec: Spec, runs: Sequence[str | Path], *, top: int = 3) -> Spec:
+def warmed(spec: Spec, runs: Sequence[Place], *, top: int = 3) -> Spec:
     """Return a spec whose search begins with the best settings of older runs of the same model, `top` of each.
 
     The runs may be of other data and other spaces: what `spec` does not search is left out, and a value outside its
@@ -260,4 +296,4 @@ def warmed(spec: Spec, runs: Sequence[str | Path], *, top: int = 3) -> Spec:
     """
     from gxsearch.search.warm import warmed as begun
 
-    return begun(spec, runs, top=top)
+    return begun(spec, [os.fspath(run) for run in runs], top=top)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from gxsearch.after import ablate, embed, embedded_path, generate, genes, open_model, predict, refit, replay, warmed
 from gxsearch.comparing import compare
@@ -21,6 +21,18 @@ __all__ = ["ablate", "check", "embed", "embedded_path", "generate", "genes", "lo
 __all__ += ["compare", "confirm"]
 __all__ += ["predict", "pseudobulk", "refit", "replay", "resume", "train", "tune", "warmed"]
 LOCAL = "local"
+
+
+class Mixing(TypedDict, total=False):
+    """How cells are mixed: settings of `data.pseudobulk.Mixing`, of which donor and cell_type must be given."""
+
+    donor: str
+    cell_type: str
+    layer: str
+    mixtures: int
+    alpha: float
+    seed: int
+    min_cells: int
 
 
 def load_spec(path: str | Path, *sets: str) -> Spec:
@@ -225,7 +237,7 @@ def pseudobulk(
     *,
     force: bool = False,
     say: Callable[[str], None] = lambda text: None,
-    **settings: Any,
+    **settings: Unpack[Mixing],
 ) -> Any:
     """Average the cells of each donor by type, mix the averages at random, and return both as an AnnData.
 
@@ -242,11 +254,11 @@ def pseudobulk(
     """
     from gxsearch.config import read as read_config
     from gxsearch.data import h5ad
-    from gxsearch.data.pseudobulk import Mixing
+    from gxsearch.data.pseudobulk import Mixing as Config
     from gxsearch.data.pseudobulk import pseudobulk as mix
     from gxsearch.data.sources import load as load_data
 
-    config = read_config(Mixing, settings, "")
+    config = read_config(Config, settings, "")
     if out is not None:
         h5ad.check_out(Path(out), force=force)
     is_path = isinstance(cells, str | Path)

@@ -58,9 +58,10 @@ cli.add_command(check)
 def tune(spec: str, sets: Sequence[str], older: Sequence[str], top: int, name: str | None, **given: Any) -> None:
     """Search a space of settings and make the results."""
     from gxsearch import api
+    from gxsearch.changes import as_sets
 
     where = {key: given.pop(key) for key in ("out", "address")}
-    loaded = api.load_spec(spec, *sets, *_tracked(given.pop("track")), *_as_sets(given))
+    loaded = api.load_spec(spec, *sets, *_tracked(given.pop("track")), *as_sets(given))
     loaded = api.warmed(loaded, older, top=top) if older else loaded
     for note in loaded.notes:
         say(f"note: {note}")
@@ -140,7 +141,7 @@ def best(run: str, form: str) -> None:
 
 
 @cli.command()
-@click.argument("source", metavar="RUN_OR_MODEL")
+@click.argument("source", metavar="RUN[/NNN]_OR_MODEL")
 @click.argument("data")
 @click.option("-o", "--out", metavar="OUT.h5ad", help="Where to write; by default <data>_<model>.h5ad, here.")
 @click.option("--recon", is_flag=True, help="Add the reconstructed values as a layer.")
@@ -201,18 +202,6 @@ for verb in (board, dash, data, cluster, completion):
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line; a fault of the user's is one line and an exit code, not a traceback."""
     exits.run(cli, sys.argv[1:] if argv is None else argv)
-
-
-def _as_sets(given: dict[str, Any]) -> list[str]:
-    places = {
-        "trials": "budget.trials",
-        "epochs": "budget.epochs",
-        "time": "budget.time",
-        "concurrent": "resources.concurrent",
-        "gpus": "resources.gpus",
-        "seed": "search.seed",
-    }
-    return [f"{places[name]}={value}" for name, value in given.items() if value is not None]
 
 
 def _tracked(options: Sequence[str]) -> list[str]:

@@ -19,6 +19,7 @@ from gxsearch.results.compare_dir import CompareDir
 from gxsearch.results.run_dir import RunDir, fresh_name, named, refuse_existing, sealed, write_atomic
 from gxsearch.search.comparing import Entry, Plan, check_rows, entries, from_json, to_json
 from gxsearch.search.sections import Resources
+from gxsearch.search.spec import Spec
 from gxsearch.search.stopped import Interrupted
 from gxsearch.search.track import check_installed
 from gxsearch.search.tracking import Trackers
@@ -28,7 +29,7 @@ Say = Callable[[str], None]
 
 
 def compare(
-    specs: Sequence[str | Path],
+    specs: Sequence[str | Path | Spec],
     *,
     data: str | None = None,
     sets: Sequence[str] = (),

@@ -13,22 +13,17 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gxsearch.screen import WIDTH, Cell, in_notebook
+from gxsearch.told import duration
+
 if TYPE_CHECKING:  # they import Ray, which printing does not need
     from gxsearch.search.deadline import Deadline
     from gxsearch.search.referee import Referee, Standing
 
 _MARKS = {"complete": "green", "stopped": "yellow", "diverged": "red", "failed": "red", "running": "cyan"}
 ROWS = 8
-
-
-def duration(seconds: float) -> str:
-    """Return a duration as people write it: 48 s, 3 m 05 s, 2 h 10 m."""
-    whole = int(round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} m {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} m"
+_EVERY_S = {Live: 0.25, Cell: 1.0}
+"""How often a screen is drawn again; a notebook keeps each until the next."""
 
 
 def short(params: dict) -> str:
@@ -49,8 +44,9 @@ class _Quiet(Terminal):
 
 
 def terminal(*, quiet: bool = False) -> Terminal:
-    """Return standard error as rich draws on it."""
-    return _Quiet(stderr=True, highlight=False, quiet=quiet)
+    """Return standard error as rich draws on it; in a notebook, as lines."""
+    width = WIDTH if in_notebook() else None
+    return _Quiet(stderr=True, highlight=False, quiet=quiet, force_jupyter=False, width=width)
 
 
 def moves(screen: Terminal) -> bool:
@@ -93,26 +89,36 @@ class Progress:
         self._referee, self._deadline = referee, deadline
         self._terminal = terminal(quiet=quiet)
         on_screen = moves(self._terminal) if live is None else live
-        self._live = (
-            Live(console=self._terminal, auto_refresh=False, transient=True) if on_screen and not quiet else None
-        )
+        self._live: Live | Cell | None = None
+        if in_notebook() and not quiet:
+            self._live = Cell()
+        elif on_screen and not quiet:
+            self._live = Live(console=self._terminal, auto_refresh=False, transient=True)
         self._drawn, self._begun = 0.0, time.monotonic()
         self._ended_before = referee.endings.total()
         referee.watchers.append(self._watch)
 
     def __enter__(self) -> Progress:
-        if self._live is not None:
+        if isinstance(self._live, Live):
             self._live.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        if self._live is not None:
+        if isinstance(self._live, Cell):
+            self._draw()  # what stays
+        elif self._live is not None:
             self._live.stop()
 
     def tick(self) -> None:
-        """Draw the screen again, at most four times a second."""
-        if self._live is not None and time.monotonic() - self._drawn > 0.25:
+        """Draw the screen again, if it was not just drawn."""
+        if self._live is not None and time.monotonic() - self._drawn > _EVERY_S[type(self._live)]:
             self._drawn = time.monotonic()
+            self._draw()
+
+    def _draw(self) -> None:
+        if isinstance(self._live, Cell):
+            self._live.update(self._screen())
+        elif self._live is not None:
             self._live.update(self._screen(), refresh=True)
 
     def _watch(self, what: str, trial: Standing) -> None:

@@ -14,7 +14,7 @@ from gxsearch.errors import DataError, SpecError, UnsafeError
 from gxsearch.overview import aligned
 from gxsearch.search.advice import Advice, advise, fitting
 from gxsearch.search.draft import Subject, draft, name_of
-from gxsearch.search.spec import parse
+from gxsearch.search.spec import read
 
 _OPTIONS = {"label": "--label", "group": "--group", "batch": "--batch", "time": "--time"}
 
@@ -76,7 +76,7 @@ def write(seen: Look, model: str, out: str | None, *, force: bool) -> Path:
 
     subject = Subject(_path(seen, path), seen.seen, seen.found, advice, seen.spatial, local_resources()[1] > 0)
     text = draft(subject, head=_head(path, model)).encode()
-    spec = parse(path, text)
+    spec = read(str(path), text, ())
     if advice.numbers.looked == 1:
         from gxsearch import api
 

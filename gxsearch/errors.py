@@ -45,6 +45,9 @@ class GxError(Exception):
     def __str__(self) -> str:
         return "\n".join(str(fault) for fault in self.faults)
 
+    def _render_traceback_(self) -> list[str]:
+        return str(self).split("\n")  # what IPython shows: how we came upon a user's mistake is no help
+
 
 class SpecError(GxError):
     """The search space file or an option is wrong; nothing was started (codes E3xx)."""

@@ -10,9 +10,10 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from gxsearch.config import settings
-from gxsearch.console import duration
 from gxsearch.events import dumps
 from gxsearch.models import registry
+from gxsearch.search.outline import head, outline
+from gxsearch.told import duration
 from gxsearch.training import objectives
 
 if TYPE_CHECKING:
@@ -48,8 +49,7 @@ def models(name: str | None, *, as_json: bool) -> str:
 
 def checked(spec: Spec, found: dict[str, Any]) -> str:
     """Return what `gxsearch check` says of a file without faults."""
-    fixed, searched = len(spec.space.fixed), len(spec.space.parameters)
-    lines = [f"{spec.name}   {spec.model} on {spec.data.path}"]
+    lines = [head(spec)]
     if "facts" in found:
         facts = found["facts"]
         parts = " · ".join(f"{part} {n}" for part, n in facts["split"].items())
@@ -57,16 +57,7 @@ def checked(spec: Spec, found: dict[str, Any]) -> str:
         rows, columns = ("genes", "samples") if facts["orientation"] == "genes" else ("rows", "genes")
         lines[0] += f"   {facts['n_obs']:,} {rows} x {facts['n_vars']:,} {columns}, {steps}"
         lines.append(f"split     {parts}   seed {spec.data.split.seed}")
-    lines.append(
-        f"space     {searched} searched, {fixed} fixed        sampler {spec.search.sampler}, stop {spec.stop.kind}"
-    )
-    lines += [f"            {p.name:<24} {p.describe()}" for p in spec.space.parameters]
-    if spec.also:
-        aims = ", ".join(f"{one.metric} ({one.mode})" for one in spec.objectives)
-        rule = f"within {spec.choose.within:g}" if spec.choose.rule == "within" else spec.choose.rule
-        lines.append(f"aims      {aims}   choose {rule}")
-    budget = f"{spec.budget.trials or '-'} trials x <= {spec.budget.epochs} epochs"
-    lines.append(f"budget    {budget}" + (f", {duration(spec.budget.time_s)}" if spec.budget.time_s else ""))
+    lines += outline(spec)
     lines.append(f"corners   {found['corners']} built")
     lines += [f"warning   {text}" for text in found.get("facts", {}).get("warnings", [])]
     lines += [f"note      {note}" for note in found["notes"]]

@@ -56,4 +56,4 @@ def test_every_extra_is_explained_in_the_readme():
     readme = (ROOT / "README.md").read_text()
     extras = importlib.metadata.metadata("gxsearch").get_all("Provides-Extra")
 
-    assert not [extra for extra in extras if f'| `".[{extra}]"` | ' not in readme]
+    assert not [extra for extra in extras if f'`".[{extra}]"`' not in readme]

@@ -88,7 +88,7 @@ def embeddings(
 
 
 def embed_new(
-    source: str | Path,
+    source: str | Path | Package,
     data: str | Path | AnnData,
     out: str | Path | None,
     *,
@@ -98,7 +98,7 @@ def embed_new(
     force: bool = False,
     device: str = "cpu",
 ) -> AnnData:
-    """Add vectors of a run's best model, or of an exported one, to a data set; write it to `out` (.h5ad), if given.
+    """Add vectors of a run's best model, a trial's, or an exported one's, to a data set; write it to `out`, if given.
 
     Everything that the data set has is kept. With `recon`, layers["fe_recon"] holds the model's values (n, g) in
     units of the transformed data, NaN for genes that it lacks; of counts, those expected at the median total, under
@@ -122,7 +122,7 @@ def embed_new(
     if counts:
         count_outputs.chosen(found.view, found.model.mix, as_batch)  # a wrong name is told before the data are read
     if recon and not isinstance(found.model, Decodes):
-        raise DataError.one("E451", str(source), f"{found.name} gives no expression values", "leave out --recon")
+        raise DataError.one("E451", "--recon", f"{found.name} gives no expression values", "leave out --recon")
     if out is not None:
         h5ad.check_out(Path(out), force=force)
     adata = adding.whole(data) if isinstance(data, AnnData) else load(str(data))

@@ -14,9 +14,11 @@ from gxsearch.results import leaderboard, page, plots
 from gxsearch.results.leaderboard import Objective
 from gxsearch.results.run_dir import RunDir
 from gxsearch.results.several import Several
+from gxsearch.results.study import Importance
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+    from matplotlib.figure import Figure
 
 SLICES = 4
 
@@ -39,14 +41,14 @@ class Easel:
         self.static, self.importance = static, plots.importance_data(run)
         self._made = 0
 
-    def picture(self, figure: Callable[[], go.Figure], image: Callable[[Any], str], caption: str) -> Picture:
+    def picture(self, figure: Callable[[], go.Figure], image: Callable[[Any], Figure], caption: str) -> Picture:
         """Return a figure as the report wants it; `image` draws the same with the module `static`."""
         self._made += 1
         name = f"figure-{self._made}"
         if self.static:
             from gxsearch.results import static
 
-            return Picture(name, caption, image=image(static))
+            return Picture(name, caption, image=static.svg(image(static)))
         drawn = figure()
         return Picture(name, caption, drawn.layout.height, page.script_data(drawn.to_json()))
 
@@ -115,9 +117,11 @@ def slices(easel: Easel, run: RunDir) -> list[Picture]:
 
 def too_few(easel: Easel) -> str:
     """Say why there is no picture of importance; nothing where there is one."""
-    found = easel.importance
-    if found.shares:
-        return ""
+    return "" if easel.importance.shares else why_none(easel.importance)
+
+
+def why_none(found: Importance) -> str:
+    """Return why there is no importance to tell."""
     if found.enough:
         return "Importance of settings: none can be told, for all trials did equally well."
     return f"Importance of settings: too few trials ({found.n_trials} of at least 10 that ended well)."

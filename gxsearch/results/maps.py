@@ -11,8 +11,9 @@ from anndata import AnnData
 from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 
+from gxsearch.errors import DataError, did_you_mean
 from gxsearch.results import palette
-from gxsearch.results.projection import Plane, chosen, plane, three_ways
+from gxsearch.results.projection import Plane, chosen, drawn_flat, plane, three_ways
 from gxsearch.results.run_dir import RunDir
 from gxsearch.results.vectors import Vectors, gene_vectors, vectors_of
 
@@ -94,6 +95,46 @@ def gene_map(adata: AnnData, model: str) -> GeneMap | None:
     frame = pd.DataFrame({**columns, "named": named.to_numpy()})
     axes = tuple(f"PC {i} ({share:.0%} of variance)" for i, share in enumerate(pca.explained_variance_ratio_, 1))
     return GeneMap(_thinned(frame), axes)
+
+
+def of_adata(adata: AnnData, basis: str, color: str | None) -> tuple[RowMap, str]:
+    """Return vectors of any AnnData as a map, and the name of its column to color by, which may be the same for all.
+
+    Vectors are obsm[`basis`], or varm of genes; of more than two dimensions <basis>_umap beside them, or a new UMAP.
+
+    Raises:
+        DataError: E496 when there are none of that name, or not all are numbers; E497 no such column.
+    """
+    is_row = basis in adata.obsm
+    store, frame = (adata.obsm, adata.obs) if is_row else (adata.varm, adata.var)
+    if basis not in store:
+        fix = did_you_mean(basis, [*adata.obsm, *adata.varm])
+        raise DataError.one("E496", "basis", f"there are no vectors '{basis}' in obsm or varm", fix)
+    name, values = color or "", _colors(adata, frame, color, is_row=is_row)
+    kept = f"{basis}_umap"
+    vectors = np.asarray(store[kept] if kept in store else store[basis], dtype=np.float32)
+    rows = chosen(len(vectors), DRAWN)
+    vectors, values = vectors[rows], values.iloc[rows]
+    whole = np.isfinite(vectors).all(1)  # of rows that have no vector there is nothing to draw
+    if vectors.ndim != 2 or not whole.any():
+        raise DataError.one("E496", "basis", f"'{basis}' holds no vectors of numbers")
+    flat = drawn_flat(vectors[whole], basis.removeprefix("X_"))
+    points = pd.DataFrame({"x": flat.points[:, 0], "y": flat.points[:, 1]})
+    points["name"] = frame.index[rows][whole].astype(str)
+    points[name] = (values if is_number(values) else values.astype(str)).to_numpy()[whole]
+    axes = ("UMAP 1", "UMAP 2") if kept in store else flat.axes
+    return RowMap(points, axes, basis, {}, len(store[basis]), "row" if is_row else "gene"), name
+
+
+def _colors(adata: AnnData, frame: pd.DataFrame, color: str | None, *, is_row: bool) -> pd.Series:
+    if color is None:
+        return pd.Series("", index=frame.index)
+    if color in frame:
+        return frame[color]
+    if is_row and color in adata.var_names:
+        return pd.Series(adata.obs_vector(color), index=frame.index)
+    kind = "obs, nor a gene" if is_row else "var"
+    raise DataError.one("E497", "color", f"'{color}' is no column of {kind}", did_you_mean(color, frame))
 
 
 def columns(points: pd.DataFrame) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from gxsearch.errors import RunError
 from gxsearch.models.base import GeneModel
 from gxsearch.results import far, leaderboard
 from gxsearch.results.ledger import TrialRecord, trials
-from gxsearch.results.run_dir import RunDir
+from gxsearch.results.run_dir import RunDir, is_number
 from gxsearch.training import checkpoint
 from gxsearch.training.embedding import embed_table
 from gxsearch.training.session import Job, revive
@@ -39,7 +40,7 @@ JOB = ("model", "params", "train", "view", "epochs", "seed", "metric", "mode", "
 """What config.json calls the fields of a `Job`, in their order."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Package:
     """A model in eval mode and the way to it from an AnnData.
 
@@ -62,6 +63,14 @@ class Package:
     weights: dict[str, Tensor]
     record: dict[str, Any]
     key_added: str | None = None
+
+    def __repr__(self) -> str:
+        trial = (
+            f"trial {self.origin['trial']} of {self.origin['name']}, epoch {self.origin['epoch']}"
+            if self.origin
+            else ""
+        )
+        return f"{self.name} of {len(self.genes):,} {'samples' if self.turned else 'genes'}   {trial}".rstrip()
 
     @property
     def name(self) -> str:
@@ -152,10 +161,16 @@ def load(path: str | Path) -> Package:
     return _revived(weights, record, *parts, where=str(folder))
 
 
-def open_package(path: str | Path) -> Package:
-    """Return the model of a run folder's best trial, or of an exported folder."""
-    path = far.near(path)
-    return of_run(RunDir.open(path)) if RunDir(path).run.is_file() else load(path)
+def open_package(source: str | os.PathLike[str] | Package) -> Package:
+    """Return the model of a run folder's best trial, of a trial (RUN/NNN), or of an exported folder."""
+    if isinstance(source, Package):
+        return source
+    path = Path(far.near(os.fspath(source)))
+    if RunDir(path).run.is_file():
+        return of_run(RunDir.open(path))
+    if is_number(path.name) and RunDir(path.parent).run.is_file():
+        return of_run(RunDir.open(path.parent), int(path.name))
+    return load(path)
 
 
 def _checkpoint(run: RunDir, trial: TrialRecord) -> checkpoint.State:

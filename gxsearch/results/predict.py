@@ -48,8 +48,8 @@ class Predicted:
 
 
 def predict(
-    source: str | Path,
-    data: str | Path | None,
+    source: str | Path | Package,
+    data: str | Path | AnnData | None,
     *,
     number: int | None = None,
     phenotypes: Sequence[str] = (),
@@ -60,7 +60,7 @@ def predict(
     """Infer phenotypes of the rows of a data set, or of a run's own test rows.
 
     Args:
-        source: a run, or an exported model, which has no test rows of its own.
+        source: a run, or a model, exported or read, which has no test rows of its own.
         phenotypes: those to infer; by default all that are not given.
         given: those that the model reads besides the genes, as the rows have them; all others are hidden from it.
         where: the rows to take; by default all.
@@ -70,12 +70,12 @@ def predict(
         DataError: when the model is none of tokens, the data lack a column that is given or chosen by, no row is left,
             or as for `embed_new`.
     """
-    source = near(source)
+    source = source if isinstance(source, Package) else near(source)
     found = package.of_run(RunDir.open(source), number) if number is not None else package.open_package(source)
     where = where or {}
-    of_tokens(found, str(source))
+    of_tokens(found, str(source) if not isinstance(source, Package) else found.name)
     phenotypes = _checked(found, phenotypes, given, where)
-    if data is None and not RunDir(source).run.is_file():
+    if data is None and (isinstance(source, Package) or not RunDir(source).run.is_file()):
         raise SpecError.one("E302", "DATA", "an exported model has no rows of its own", "name a data set")
     adata, table = _rows(found, source, data, {*given, *where})
     code_np, view = found.view.codes(table), found.view
@@ -138,12 +138,21 @@ def write(made: Predicted, out: str | Path, *, force: bool = False) -> Path:
         table.map(cell).to_csv(text, index=False, lineterminator="\n", float_format="%.6g")
         write_atomic(out, text.getvalue().encode())
     else:
-        more = AnnData(obs=pd.DataFrame(index=made.adata.obs_names), var=pd.DataFrame(index=made.adata.var_names))
-        tokens.add_chances(more, made.found, made.chances)
-        more.uns[PROVENANCE] = {made.found.key: provenance(made.found)}
-        adding.add(made.adata, more, made.found.key, force=force)
+        add(made, made.adata, force=force)
         h5ad.write(made.adata, out, keep_text=True)
     return out
+
+
+def add(made: Predicted, adata: AnnData, *, force: bool = False) -> None:
+    """Put predictions into an AnnData of the rows that they are of, as `results.tokens.add` names them.
+
+    Raises:
+        DataError: E457 when a name is there already, of another trial, without `force`.
+    """
+    more = AnnData(obs=pd.DataFrame(index=adata.obs_names), var=pd.DataFrame(index=adata.var_names))
+    tokens.add_chances(more, made.found, made.chances)
+    more.uns[PROVENANCE] = {made.found.key: provenance(made.found)}
+    adding.add(adata, more, made.found.key, force=force)
 
 
 def check_out(out: Path, *, force: bool) -> None:
@@ -204,7 +213,9 @@ def _checked(found: Package, phenotypes: Sequence[str], given: Sequence[str], wh
     return wanted
 
 
-def _rows(found: Package, source: str | Path, data: str | Path | None, needed: set[str]) -> tuple[AnnData, Table]:
+def _rows(
+    found: Package, source: str | Path | Package, data: str | Path | AnnData | None, needed: set[str]
+) -> tuple[AnnData, Table]:
     """Return the rows of the data, or of a run's test part, as an AnnData and as a table."""
     from gxsearch.data.sources import load
 
@@ -216,9 +227,10 @@ def _rows(found: Package, source: str | Path, data: str | Path | None, needed: s
         if not table.n_obs:
             raise DataError.one("E495", str(source), "the run has no test rows", "name a data set")
         return adata, table
-    adata = load(str(data))
+    adata = adding.whole(data) if isinstance(data, AnnData) else load(str(data))
     missing = sorted(needed - set(adata.obs))
     if missing:
         hint = did_you_mean(missing[0], adata.obs)
-        raise DataError([Fault("E421", str(data), f"no column obs/{name}", hint) for name in missing])
+        where = "the data" if isinstance(data, AnnData) else str(data)
+        raise DataError([Fault("E421", where, f"no column obs/{name}", hint) for name in missing])
     return adata, found.read(adata)

@@ -39,12 +39,19 @@ class Plane:
 
 def plane(run: RunDir, vectors: np.ndarray, name: str) -> Plane:
     """Return the vectors (n, k) in the plane; a UMAP is kept in results/umap.npy and made anew for other vectors."""
+    if not projectable(vectors):
+        return drawn_flat(vectors, name)
+    return Plane(_kept(run, "umap", vectors, umap), ("UMAP 1", "UMAP 2"), np.arange(len(vectors)))
+
+
+def drawn_flat(vectors: np.ndarray, name: str) -> Plane:
+    """Return the vectors (n, k) in the plane, a UMAP of more than two dimensions; nothing is kept."""
     rows = np.arange(len(vectors))
     if vectors.shape[1] == 1:
         return Plane(np.column_stack([vectors, _spread(len(vectors))]), (f"{name} 1", "spread, no meaning"), rows)
     if not projectable(vectors):
         return Plane(vectors[:, :2], (f"{name} 1", f"{name} 2"), rows)
-    return Plane(_kept(run, "umap", vectors, umap), ("UMAP 1", "UMAP 2"), rows)
+    return Plane(umap(vectors), ("UMAP 1", "UMAP 2"), rows)
 
 
 def three_ways(run: RunDir, vectors: np.ndarray, name: str) -> dict[str, Plane]:

@@ -70,6 +70,9 @@ class RunDir:
             raise RunError.one("E601", str(path), "no run here (run.json is missing)", "give a folder below runs/")
         return found
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
     @property
     def outermost(self) -> Path:
         """The folder by which a search is gone on with that is part of another, or of a comparison; else its own."""

@@ -1,4 +1,4 @@
-"""Static: the pictures of a report as SVG, drawn by matplotlib from the same data as the interactive ones."""
+"""Static: the pictures of a report drawn by matplotlib, from the same data as the interactive ones; and as SVG."""
 
 from __future__ import annotations
 
@@ -36,7 +36,19 @@ _LOOK = {
 }
 
 
-def history(frame: pd.DataFrame, level: Level) -> str:
+class Sheet(Figure):
+    """A figure that a notebook shows as it is, though pyplot does not know of it."""
+
+    def _repr_svg_(self) -> str:
+        return _drawn(self).decode()
+
+
+def svg(figure: Figure) -> str:
+    """Return a figure as base64 of SVG; text becomes outlines, so that no name is markup."""
+    return base64.b64encode(_drawn(figure)).decode()
+
+
+def history(frame: pd.DataFrame, level: Level) -> Figure:
     """Draw trials by number, by state, and the best so far."""
     with mpl.rc_context(_LOOK):
         figure, axes = _blank("trial, in the order of their start", level.title)
@@ -47,10 +59,10 @@ def history(frame: pd.DataFrame, level: Level) -> str:
             part = frame[frame["state"] == state]
             if len(part):
                 _points(axes, part["number"], level.clip(part["value"]), state)
-        return _svg(figure, _with_level(axes, level))
+        return _finished(figure, _with_level(axes, level))
 
 
-def curves(frame: pd.DataFrame, level: Level) -> str:
+def curves(frame: pd.DataFrame, level: Level) -> Figure:
     """Draw the objective over the epochs, the best trials bold."""
     with mpl.rc_context(_LOOK):
         figure, axes = _blank("epoch", level.title)
@@ -59,10 +71,10 @@ def curves(frame: pd.DataFrame, level: Level) -> str:
         for rank, part in frame[frame["rank"] <= BOLD].groupby("rank"):
             name = f"trial {part['trial'].iloc[0]}"
             axes.plot(part["epoch"], part["value"], "o-", color=palette.RANKS[int(rank) - 1], lw=1.8, ms=3, label=name)
-        return _svg(figure, _with_level(axes, level))
+        return _finished(figure, _with_level(axes, level))
 
 
-def bars(found: Importance) -> str:
+def bars(found: Importance) -> Figure:
     """Draw the settings' shares with their bands; pale what may have no effect."""
     with mpl.rc_context(_LOOK):
         names = list(found.shares)[::-1]
@@ -78,10 +90,10 @@ def bars(found: Importance) -> str:
             axes.annotate(f"{share:.0%}", (high[i], i), xytext=(4, 0), textcoords="offset points", va="center")
         axes.set_xlim(0, 1.12 * max(high, default=1))
         axes.xaxis.set_major_formatter("{x:.0%}")
-        return _svg(figure, axes)
+        return _finished(figure, axes)
 
 
-def parallel(data: Parallel) -> str:
+def parallel(data: Parallel) -> Figure:
     """Draw a line a trial through its settings."""
     with mpl.rc_context(_LOOK):
         figure, axes = _blank("", "", height=3.8)
@@ -97,10 +109,10 @@ def parallel(data: Parallel) -> str:
         axes.set_xticks(range(len(data.axes)), [axis.name.partition(".")[2] for axis in data.axes])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
-        return _svg(figure, axes, reverse=True)
+        return _finished(figure, axes, reverse=True)
 
 
-def slice_(frame: pd.DataFrame, name: str, domain: dict[str, Any], level: Level) -> str:
+def slice_(frame: pd.DataFrame, name: str, domain: dict[str, Any], level: Level) -> Figure:
     """Draw the objective over one setting."""
     with mpl.rc_context(_LOOK):
         figure, axes = _blank(name, level.objective.metric, width=3.2, height=2.8)
@@ -110,11 +122,11 @@ def slice_(frame: pd.DataFrame, name: str, domain: dict[str, Any], level: Level)
             )
         axes.set_xticks(list(ticks(domain)), list(ticks(domain).values()))
         axes.set_xlim(-0.05, 1.05)
-        return _svg(figure, _with_level(axes, level, label=False))
+        return _finished(figure, _with_level(axes, level, label=False))
 
 
-def rows(found: RowMap, column: str, *, width: float = 5.4) -> str:
-    """Draw rows colored by a column; the legend is the page's."""
+def rows(found: RowMap, column: str, *, width: float = 5.4, legend: bool = False) -> Figure:
+    """Draw rows colored by a column; of classes the legend is the page's, unless there is to be one."""
     with mpl.rc_context(_LOOK):
         figure, axes = _plane(found.axes, width)
         size = 14 if len(found.points) <= 400 else 5
@@ -124,21 +136,22 @@ def rows(found: RowMap, column: str, *, width: float = 5.4) -> str:
             for name, (color, shape) in palette.styles(found.points[column].to_numpy()).items():
                 part = found.points[found.points[column].astype(str) == name]
                 mark = palette.MARKS[shape]
-                axes.scatter(part["x"], part["y"], s=size, c=color, marker=mark, lw=0, alpha=0.8, rasterized=True)
-        return _svg(figure, axes)
+                look = {"lw": 0, "alpha": 0.8, "rasterized": True, "label": name if legend else None}
+                axes.scatter(part["x"], part["y"], s=size, c=color, marker=mark, **look)
+        return _finished(figure, axes)
 
 
-def genes(found: GeneMap) -> str:
+def genes(found: GeneMap) -> Figure:
     """Draw genes colored by their mean, a few of them named."""
     with mpl.rc_context(_LOOK):
         figure, axes = _plane(found.axes)
         _scale(figure, axes, found.points, "mean", size=8, label="mean in training rows")
         for row in found.points[found.points["named"]].itertuples():
             axes.annotate(row.name, (row.x, row.y), xytext=(0, 4), textcoords="offset points", ha="center", fontsize=8)
-        return _svg(figure, axes)
+        return _finished(figure, axes)
 
 
-def lines(frame: pd.DataFrame, titles: tuple[str, str], *, width: float = 3.6) -> str:
+def lines(frame: pd.DataFrame, titles: tuple[str, str], *, width: float = 3.6) -> Figure:
     """Draw a line a series: columns series, x and y; the x are whole numbers."""
     with mpl.rc_context(_LOOK):
         figure, axes = _blank(*titles, width=width, height=2.5)
@@ -148,10 +161,10 @@ def lines(frame: pd.DataFrame, titles: tuple[str, str], *, width: float = 3.6) -
             axes.plot(part["x"], part["y"], mark, color=color, lw=1.5, ms=3, label=str(name) if several else None)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.grid(axis="y", color=palette.GRID, lw=0.8)
-        return _svg(figure, axes)
+        return _finished(figure, axes)
 
 
-def trade(plane: Plane) -> str:
+def trade(plane: Plane) -> Figure:
     """Draw trials by two objectives: the front with its border, and the chosen trial."""
     with mpl.rc_context(_LOOK):
         figure, axes = _blank(*plane.names)
@@ -168,10 +181,10 @@ def trade(plane: Plane) -> str:
         axes.set_ylim(*plane.spans[1])
         axes.grid(color=palette.GRID, lw=0.8)
         axes.set_axisbelow(True)
-        return _svg(figure, axes)
+        return _finished(figure, axes)
 
 
-def dots(frame: pd.DataFrame, measure: str) -> str:
+def dots(frame: pd.DataFrame, measure: str) -> Figure:
     """Draw values of contenders: columns name, part (val or test), value and kind; a row a name, in their order."""
     names = list(dict.fromkeys(frame["name"]))
     colors = {"model": palette.BLUE, "classic": palette.GREEN, "control": palette.FAINT}
@@ -184,10 +197,10 @@ def dots(frame: pd.DataFrame, measure: str) -> str:
         axes.set_yticks(range(len(names)), [clipped(name, 26) for name in names])
         axes.grid(axis="y", color=palette.GRID, lw=0.8)
         axes.invert_yaxis()
-        return _svg(figure, axes)
+        return _finished(figure, axes)
 
 
-def heatmap(frame: pd.DataFrame) -> str:
+def heatmap(frame: pd.DataFrame) -> Figure:
     """Draw similarities between -1 and 1, a row and a column a gene."""
     with mpl.rc_context(_LOOK):
         figure, axes = _blank("", "", width=5.4, height=4.6)
@@ -199,10 +212,10 @@ def heatmap(frame: pd.DataFrame) -> str:
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         figure.colorbar(drawn, ax=axes, label="cosine", shrink=0.7)
-        return _svg(figure, axes)
+        return _finished(figure, axes)
 
 
-def confusion(frame: pd.DataFrame) -> str:
+def confusion(frame: pd.DataFrame) -> Figure:
     """Draw counts of true categories (rows) by predicted ones (columns), as shares of the rows."""
     with mpl.rc_context(_LOOK):
         figure, axes = _blank("predicted", "true", width=5.4, height=4.6)
@@ -218,11 +231,18 @@ def confusion(frame: pd.DataFrame) -> str:
         axes.tick_params(length=0, labelsize=7)
         axes.spines[:].set_visible(False)
         figure.colorbar(drawn, ax=axes, shrink=0.7, format="{x:.0%}")
-        return _svg(figure, axes)
+        return _finished(figure, axes)
+
+
+def _drawn(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    with mpl.rc_context(_LOOK):
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=150)
+    return buffer.getvalue()
 
 
 def _blank(x: str, y: str, *, width: float = 6.0, height: float = 3.6) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Sheet(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -260,14 +280,12 @@ def _with_level(axes: Axes, level: Level, *, label: bool = True) -> Axes:
     return axes
 
 
-def _svg(figure: Figure, axes: Axes, *, reverse: bool = False) -> str:
-    """Return the figure as base64 of SVG; text becomes outlines, so that no name is markup."""
+def _finished(figure: Figure, axes: Axes, *, reverse: bool = False) -> Figure:
+    """Put the legend above the axes, where there is one."""
     handles, labels = axes.get_legend_handles_labels()
     handles, labels = (handles[::-1], labels[::-1]) if reverse else (handles, labels)
     if labels:
         columns = min(len(labels), max(1, math.floor(60 / np.mean([len(label) + 4 for label in labels]))))
         above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
         axes.legend(handles, labels, ncols=columns, frameon=False, fontsize=8, **above)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=150)
-    return base64.b64encode(buffer.getvalue()).decode()
+    return figure

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gxsearch.errors import RunError
 from gxsearch.results.leaderboard import Objective
 from gxsearch.results.ledger import TrialRecord, trials
 from gxsearch.results.run_dir import RunDir
 
 if TYPE_CHECKING:
     import optuna
+
+    OptunaStudy = optuna.Study
 
 ENOUGH = 10
 """Trials below which an importance is noise."""
@@ -111,6 +114,30 @@ def study(run: RunDir) -> optuna.Study:
         params = {name: _stored(domains[name], value) for name, value in trial.params.items()}
         built.add_trial(optuna.trial.create_trial(params=params, distributions=kinds, value=trial.best))
     return built
+
+
+def copied(run: RunDir) -> optuna.Study:
+    """Return the study of a search as its journal tells it, copied into memory.
+
+    Raises:
+        RunError: E614 when the journal is missing or damaged.
+    """
+    import optuna
+    from optuna.storages import InMemoryStorage, JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    fix = "gxsearch resume RUN makes it anew from the ledger"
+    if not run.journal.is_file():  # Optuna would make one
+        raise RunError.one("E614", str(run.journal), "the journal of the study is missing", fix)
+    held = InMemoryStorage()
+    try:
+        kept = JournalStorage(JournalFileBackend(str(run.journal)))
+        name = kept.get_all_studies()[0].study_name
+        optuna.copy_study(from_study_name=name, from_storage=kept, to_storage=held)
+    except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise RunError.one("E614", str(run.journal), f"cannot be read ({error!r})", fix) from None
+    return optuna.load_study(study_name=name, storage=held)
 
 
 def _worth_measuring(run: RunDir) -> tuple[optuna.Study | None, int]:

@@ -46,11 +46,12 @@ class Entry:
 
 
 def entries(
-    paths: Sequence[str | Path], plan: Plan, *, data: str | None = None, sets: Sequence[str] = ()
+    paths: Sequence[str | Path | Spec], plan: Plan, *, data: str | None = None, sets: Sequence[str] = ()
 ) -> list[Entry]:
     """Read the files, each with the same budget.
 
     Args:
+        paths: files, or specs that are read already.
         data: the data set of all of them, instead of those that they name.
         sets: ``path=value`` for all files, ``model:path=value`` for those of one model.
 
@@ -63,7 +64,8 @@ def entries(
     for path in paths:
         try:
             own = [rest for text in sets if (rest := _of_model(text, _model(path)))]
-            found.append(load(path, [*common, *plain, *own]))
+            changes = [*common, *plain, *own]
+            found.append(path.changed(*changes) if isinstance(path, Spec) else load(path, changes))
         except SpecError as error:
             faults += error.faults
     faults += _alien(sets, [spec.model for spec in found]) if not faults else []
@@ -117,8 +119,10 @@ def _names(specs: Sequence[Spec]) -> list[str]:
     return names
 
 
-def _model(path: str | Path) -> str:
-    """Return the model of a file that may have faults, which `load` tells of."""
+def _model(path: str | Path | Spec) -> str:
+    """Return the model of a file that may have faults, which `load` tells of, or of one that is read."""
+    if isinstance(path, Spec):
+        return path.model
     from gxsearch.search.yaml_file import parse, read_bytes
 
     return str(parse(read_bytes(path), str(path)).get(("model",)))

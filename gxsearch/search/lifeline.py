@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import select
 import signal
@@ -26,6 +27,9 @@ class Lifeline:
     Python hands a signal to its main thread, which may be waiting inside Ray. A driver whose Ray is gone waits for a
     minute, and is aborted then without a word of how to go on; so it is when a batch system or systemd sends a signal
     to all processes at once. `lost` is told the signal, or None; it closes the search and returns what to say.
+
+    In a session of somebody's, who may have more in it than our search, a signal that is not heeded ends nothing: there
+    is a second one for that. Of a search in another thread than the main one, Python tells no signal.
     """
 
     def __init__(self, lost: Callable[[int | None], GxError]):
@@ -35,14 +39,16 @@ class Lifeline:
     def __enter__(self) -> Lifeline:
         self._heard, told = os.pipe()
         os.set_blocking(told, False)
-        self._before, self._told = signal.set_wakeup_fd(told, warn_on_full_buffer=False), told
+        self._told, self._hears = told, threading.current_thread() is threading.main_thread()
+        self._before = signal.set_wakeup_fd(told, warn_on_full_buffer=False) if self._hears else -1
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        signal.set_wakeup_fd(self._before)
+        if self._hears:
+            signal.set_wakeup_fd(self._before)
         self._ended = True
         os.close(self._told)  # wakes the thread
         self._thread.join()
@@ -57,7 +63,7 @@ class Lifeline:
                 return
             if came and number is None:
                 number, since = came[0], time.monotonic()
-            elif _ray_is_gone() or (number is not None and time.monotonic() - since > PATIENCE_S):
+            elif _ray_is_gone() or (number is not None and time.monotonic() - since > PATIENCE_S and not _is_guest()):
                 self._end(number)
 
     def _end(self, number: int | None) -> None:
@@ -69,6 +75,11 @@ class Lifeline:
         if node is not None:
             node.kill_all_processes(check_alive=False)
         os._exit(error.exit_code)  # the main thread cannot be woken
+
+
+def _is_guest() -> bool:
+    """Say whether this process is a session of IPython, such as the kernel of a notebook."""
+    return hasattr(builtins, "__IPYTHON__")
 
 
 def _node() -> object | None:

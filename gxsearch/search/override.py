@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import numbers
 import os
 import re
 from collections.abc import Sequence
@@ -55,6 +57,29 @@ def apply(doc: Document, option: str) -> Document:
     doc, path = _open(doc, path, where)
     mark = Mark(where)
     return doc.put(path, value, _everywhere(value, mark), {at: mark for at in _everywhere(value, mark)})
+
+
+def written(path: str, value: Any) -> str:
+    """Return a value of Python's as ``path=value``; numbers of numpy are numbers, paths are text.
+
+    Raises:
+        SpecError: E344 when it is nothing that a file could hold.
+    """
+    try:
+        return f"{path}={json.dumps(value, default=_plain, allow_nan=False)}"
+    except (TypeError, ValueError) as error:
+        raise SpecError.one("E344", path, f"{value!r} cannot be written into a file ({error})", _VALUES) from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, numbers.Real):  # those of numpy are
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"a {type(value).__name__}")
+
+
+_VALUES = "give numbers, text, lists and mappings of these"
 
 
 def _open(doc: Document, path: Where, where: str) -> tuple[Document, Where]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,20 +14,23 @@ from typing import TYPE_CHECKING, Any
 from gxsearch.config import Config
 from gxsearch.errors import Fault, SpecError
 from gxsearch.search import knobs
-from gxsearch.search.override import assemble
+from gxsearch.search.override import assemble, written
 from gxsearch.search.reader import FORMAT, SpecReader, kinds_of
 from gxsearch.search.sections import Budget, Choose, Confirm, Objective, Resources, SearchConfig, Stop, Track
 from gxsearch.search.shipped import found
 from gxsearch.search.space import Space
 from gxsearch.search.yaml_file import read_bytes
+from gxsearch.told import preformatted
 
 if TYPE_CHECKING:
     from gxsearch.data.table import DataConfig
 
 MAX_FAULTS = 20
+MAPPING = "mapping"
+"""What a spec that is from no file is called in messages."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Spec:
     """All that decides a search.
 
@@ -37,6 +41,7 @@ class Spec:
         also: further objectives, at that epoch; `choose` says which trial of the front then stands for the search.
         first: the file, relative to `path`, of a search whose vectors this one reads.
         notes: what `lint` has to say; warnings, not faults.
+        sets: what changed the file, as ``path=value``.
     """
 
     path: str
@@ -56,6 +61,36 @@ class Spec:
     also: list[Objective] = field(default_factory=list)
     choose: Choose = field(default_factory=Choose)
     track: Track = field(default_factory=Track)
+    sets: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        from gxsearch.search.outline import head, outline
+
+        return "\n".join([head(self), *outline(self), *(f"note      {note}" for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        return preformatted(repr(self))
+
+    def set(self, path: str, value: Any) -> Spec:
+        """Return a copy with another value at a path of the file, such as ``budget.trials``, checked anew.
+
+        The leading ``space.`` may be left out. Nothing but the copy is changed.
+
+        Raises:
+            SpecError: when the path leads nowhere or the value is refused; E345 where this spec is not what its file
+                says, for something else than the file was changed (by `warmed`).
+        """
+        return self.changed(written(path, value))
+
+    def changed(self, *sets: str) -> Spec:
+        """Return a copy with values changed as `set` does, each told as ``path=value``; without any, itself."""
+        if not sets:
+            return self
+        plain = read(self.path, self.text, self.sets)
+        if dataclasses.replace(plain, notes=self.notes) != self:
+            fix = "set before what else changes it, or begin from its file"
+            raise SpecError.one("E345", ", ".join(sets), "this spec is no longer that of its file", fix)
+        return read(self.path, self.text, (*self.sets, *sets))
 
     @property
     def objectives(self) -> list[Objective]:
@@ -65,7 +100,7 @@ class Spec:
     @property
     def sha256(self) -> str:
         """Fingerprint of what decides the trials: all but what may change (path, text and notes too)."""
-        left_out = ("path", "text", "name", "choose", "budget", "resources", "confirm", "track", "notes")
+        left_out = ("path", "text", "name", "choose", "budget", "resources", "confirm", "track", "notes", "sets")
         kept = {key: value for key, value in self.to_json().items() if key not in left_out}
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
@@ -77,6 +112,7 @@ class Spec:
         plain |= {} if self.track == Track() else {"track": self.track.model_dump()}
         if self.also:
             plain |= {"also": [one.model_dump(mode="json") for one in self.also], "choose": self.choose.model_dump()}
+        plain |= {"sets": list(self.sets)} if self.sets else {}
         return {"gxsearch": FORMAT, **plain, **sections, "space": self.space.to_json(), "notes": list(self.notes)}
 
     @classmethod
@@ -88,7 +124,7 @@ class Spec:
         space, first = Space.from_json(data["space"]), data.get("first")
         also = [Objective.model_validate(one) for one in data.get("also", [])]
         more = {"also": also, "choose": Choose.model_validate(data.get("choose", {}))}
-        more |= {"track": Track.model_validate(data.get("track", {}))}
+        more |= {"track": Track.model_validate(data.get("track", {})), "sets": tuple(data.get("sets", ()))}
         return cls(**plain, **sections, **more, text=text, space=space, notes=notes, first=first)
 
     def check_corners(self) -> int:
@@ -110,20 +146,34 @@ def load(path: str | Path, sets: Sequence[str] = ()) -> Spec:
         SpecError: with all faults, at most 20, in the order of their lines; those of options last.
     """
     path = found(path)
-    return parse(path, read_bytes(path), sets)
+    return read(str(path), read_bytes(path), tuple(sets))
 
 
-def parse(path: str | Path, text: bytes, sets: Sequence[str] = ()) -> Spec:
-    """Check the bytes of a search space file that need not have been written yet; as `load` does."""
+def from_mapping(values: Mapping[str, Any], sets: Sequence[str] = ()) -> Spec:
+    """Read and check what a search space file would hold; its folder is the working folder.
+
+    Raises:
+        SpecError: as `load`; E344 for a value that no file could hold.
+    """
+    _, _, text = written(MAPPING, dict(values)).partition("=")
+    try:
+        return read(MAPPING, text.encode(), tuple(sets))
+    except SpecError as error:  # it has no lines
+        placed = [(fault, re.sub(rf"^{MAPPING}:\d+:\d+$", MAPPING, fault.where)) for fault in error.faults]
+        raise SpecError(dataclasses.replace(fault, where=where) for fault, where in placed) from None
+
+
+def read(path: str, text: bytes, sets: tuple[str, ...]) -> Spec:
+    """Read and check the text of a search space file, of which `path` is the name, as `load` does."""
     doc, faults = assemble(path, text, sets)
     reader = SpecReader(doc, faults)
     parts = reader.parts()
     if reader.faults:
         faults = sorted(dict.fromkeys(reader.faults), key=_place)
         more = len(faults) - MAX_FAULTS
-        last = [Fault("E399", str(path), f"{more + 1} more faults are not shown")] if more > 0 else []
+        last = [Fault("E399", path, f"{more + 1} more faults are not shown")] if more > 0 else []
         raise SpecError(faults[: MAX_FAULTS - len(last)] + last)
-    return Spec(str(path), text, **parts)
+    return Spec(path, text, **parts, sets=sets)
 
 
 def _typed() -> dict[str, type[Config]]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -245,7 +246,10 @@ class Pulse(tune.Callback):
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[list[int]]:
-    """Take note of SIGINT, SIGTERM and SIGUSR1, which `Whistle` heeds; yields the list of those that came."""
+    """Take note of SIGINT, SIGTERM and SIGUSR1, which `Whistle` heeds; yields the list of those that came.
+
+    In a thread other than the main one, which Python tells of none, the list stays empty.
+    """
     caught: list[int] = []
 
     def on_signal(number: int, frame: Any) -> None:
@@ -254,7 +258,9 @@ def _stopped_by_signals() -> Iterator[list[int]]:
         caught.append(number)
 
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    able = threading.current_thread() is threading.main_thread()
+    heard = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1) if able else ()
+    before = {number: signal.signal(number, on_signal) for number in heard}
     try:
         yield caught
     finally:

@@ -1,4 +1,4 @@
-"""A search of nbvae by gxsearch beside one of SCVI by scvi-tools' autotune: same cells, space, trials, epochs and cores.
+"""A search of nbvae beside one of SCVI by scvi-tools' autotune: same cells, space, trials, epochs and cores.
 
     python tests/benchmarks/autotune_scvi.py SCVI_PYTHON COUNTS.h5ad [--trials 8] [--epochs 10] [--turns 2]
 
@@ -84,9 +84,7 @@ def main() -> None:
             theirs_s.append(took)
             print(f"autotune {searcher:<8} turn {turn}   {took:6.1f} s, {failed} of its trials failed", flush=True)
     ratio = sum(theirs_s) / len(theirs_s) * len(ours_s) / sum(ours_s)
-    print(
-        f"autotune takes {ratio:.2f} times as long: {given.trials} trials of {given.epochs} epochs, {os.cpu_count()} cores"
-    )
+    print(f"autotune takes {ratio:.2f} times as long for {given.trials} trials of {given.epochs} epochs")
 
 
 def ours(given: argparse.Namespace, seed: int, folder: Path) -> tuple[float, float]:

@@ -26,7 +26,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
-import gxsearch
+from gxsearch import api
 from gxsearch.data.prepare import prepare
 from gxsearch.data.table import DataConfig, Split, Table
 from gxsearch.results import leaderboard
@@ -125,7 +125,7 @@ def series(data: str, time_column: str, trials: int, latent: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         text = SPEC.format(data=Path(data).resolve(), time=time_column, trials=trials, latent=latent)
         (Path(folder) / "spec.yaml").write_text(text)
-        run = gxsearch.tune(gxsearch.load_spec(Path(folder) / "spec.yaml"), out=folder, name="run", quiet=True)
+        run = api.tune(api.load_spec(Path(folder) / "spec.yaml"), out=folder, name="run", quiet=True)
         rows = [{"name": "rvagene", **leaderboard.at_best(leaderboard.best(run)), **leaderboard.scores(run)}]
         for row in rows + leaderboard.baselines(run):
             print(row["name"], {name: round(row[name], 4) for name in ("val/mse", "test/mse") if name in row})

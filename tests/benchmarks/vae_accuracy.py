@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-import gxsearch
+from gxsearch import api
 from gxsearch.data.matrix import MatrixConfig, MatrixView
 from gxsearch.data.table import Table
 from gxsearch.results import leaderboard
@@ -82,12 +82,12 @@ def main() -> None:
             text = SPEC.format(**{**vars(given), "data": Path(given.data).resolve(), "size": size})
             path = Path(folder) / f"vae{size}.yaml"
             path.write_text(text)
-            one(gxsearch.load_spec(path), Path(folder), given.splits)
+            one(api.load_spec(path), Path(folder), given.splits)
 
 
 def one(spec: Spec, folder: Path, splits: int) -> None:
     """Search, and print the best trial beside PCA, and its variants."""
-    run = gxsearch.tune(spec, out=folder / "runs", name=Path(spec.path).stem, quiet=True)
+    run = api.tune(spec, out=folder / "runs", name=Path(spec.path).stem, quiet=True)
     size = spec.space.fixed["model.latent_dim"]
     best = leaderboard.best(run)
     print(f"\n{spec.data.path}  k={size}  trial {best.number} of {spec.budget.trials}: {json.dumps(best.params)}")

@@ -14,7 +14,7 @@ import torch
 from anndata import AnnData, read_h5ad
 from scipy import sparse
 
-import gxsearch
+from gxsearch import api
 from gxsearch.data import shard as shard_file
 from gxsearch.data.blocks import batches, in_order, shuffled
 from gxsearch.data.cache import MappedCSR
@@ -504,9 +504,9 @@ def test_two_ranks_search_on_a_corpus_and_its_results_are_made(tmp_path, whole):
     cut(whole, tmp_path / "shards")
     space = Path(__file__).parents[2] / "search_spaces/nbvae_smoke.yaml"
     sets = [f"data.path={tmp_path}/shards/*.h5ad", "budget.trials=1", "budget.epochs=2", "resources.workers=2"]
-    spec = gxsearch.load_spec(space, *sets, "search.start=[]", "search.startup=1")
+    spec = api.load_spec(space, *sets, "search.start=[]", "search.startup=1")
 
-    run = gxsearch.tune(spec, out=tmp_path / "runs", name="corpus", quiet=True)
+    run = api.tune(spec, out=tmp_path / "runs", name="corpus", quiet=True)
 
     assert read_h5ad(run.embeddings).obsm["X_nbvae"].shape[0] == 120
     assert embeddings(run).shape == (120, 60)  # the data are prepared again, and are those of the run

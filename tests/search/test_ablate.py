@@ -2,7 +2,7 @@
 
 import pytest
 
-import gxsearch
+from gxsearch import api
 from gxsearch.errors import SpecError
 from gxsearch.results import ablations
 from gxsearch.results.run_dir import RunDir
@@ -23,11 +23,11 @@ budget: {trials: 1, epochs: 6}
 def run(tmp_path_factory) -> RunDir:
     folder = tmp_path_factory.mktemp("runs")
     (folder / "spec.yaml").write_text(SPEC)
-    return gxsearch.train(gxsearch.load_spec(folder / "spec.yaml"), out=folder, name="run", quiet=True)
+    return api.train(api.load_spec(folder / "spec.yaml"), out=folder, name="run", quiet=True)
 
 
 def test_a_rate_that_learns_nothing_is_told_to_be_worse_and_the_report_says_so(run):
-    told = gxsearch.ablate(run.path, "train.lr=1e-6", seeds=3)
+    told = api.ablate(run.path, "train.lr=1e-6", seeds=3)
 
     row = told["measures"]["val/masked_mse"]
     assert len(row["as found"]) == len(set(row["as found"])) == 3
@@ -39,7 +39,7 @@ def test_a_rate_that_learns_nothing_is_told_to_be_worse_and_the_report_says_so(r
 
 
 def test_no_change_cannot_be_told_apart(run):
-    told = gxsearch.ablate(run.path, "model.beta=1e-3", seeds=2)
+    told = api.ablate(run.path, "model.beta=1e-3", seeds=2)
 
     row = told["measures"]["val/masked_mse"]
     assert row["as found"] == row["changed"] and row["interval"] == [0, 0]
@@ -59,6 +59,6 @@ def test_a_change_that_cannot_be_is_refused_before_anything_is_trained(run, chan
     before = ablations.past(run)
 
     with pytest.raises(SpecError, match=told):
-        gxsearch.ablate(run.path, change)
+        api.ablate(run.path, change)
 
     assert ablations.past(run) == before

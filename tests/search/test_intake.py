@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from scipy import sparse
 
-import gxsearch
+from gxsearch import api
 from gxsearch.data.entries import EntriesView
 from gxsearch.data.matrix import MatrixView
 from gxsearch.errors import DataError, SpecError
@@ -31,7 +31,7 @@ budget: {trials: 1, epochs: 1}
 @pytest.fixture
 def spec(tmp_path: Path):
     """Return a function that reads the spec of a contrast of pairs with changes; its data are pseudobulks."""
-    gxsearch.pseudobulk("sim_phenotypes?n=200&g=30", tmp_path / "bulk.h5ad", donor="donor", cell_type="cell_type")
+    api.pseudobulk("sim_phenotypes?n=200&g=30", tmp_path / "bulk.h5ad", donor="donor", cell_type="cell_type")
     (tmp_path / "pair.yaml").write_text(SPEC)
     return lambda *sets: load(tmp_path / "pair.yaml", sets)
 
@@ -69,8 +69,8 @@ def test_rows_are_genes_where_the_model_gives_vectors_to_genes(tmp_path, monkeyp
 
 
 def test_results_read_the_columns_and_the_layout_too(spec, tmp_path, monkeypatch):
-    run = gxsearch.train(spec(), out=tmp_path, name="run", quiet=True)
-    found, adata = of_run(run), gxsearch.pseudobulk("sim_phenotypes?n=90&g=30", donor="donor", cell_type="cell_type")
+    run = api.train(spec(), out=tmp_path, name="run", quiet=True)
+    found, adata = of_run(run), api.pseudobulk("sim_phenotypes?n=90&g=30", donor="donor", cell_type="cell_type")
     monkeypatch.setattr(MatrixView, "layout", "sparse")
 
     again, new = embed.again(run), found.read(adata)
