@@ -148,7 +148,7 @@ def _split(subject: Subject) -> tuple[dict[str, Any], str]:
     why = "rows are held out at random"
     if found.group is not None:
         split["group"] = found.group
-        why = f"all rows of a {found.group} stay together: else held-out rows have siblings in training"
+        why = f"all rows of one {found.group} stay together: else held-out rows have siblings in training"
     if found.label is not None and found.stratify and subject.model != "spatial":
         split["stratify"] = found.label
         why += f", by '{found.label}' alike in all parts" if found.group is None else ""
