@@ -44,7 +44,7 @@ class Word(click.types.StringParamType):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the words that go on from what is typed; none where something is wrong, which is no time to say so."""
-        offer = {"run": _runs, "spec": _specs, "model": _models, "setting": lambda word: _settings(word, ctx.params)}
+        offer = {"run": _runs, "spec": _specs, "model": _models, "setting": lambda word: _settings(word, ctx)}
         try:
             found = sorted({word for word in offer[self._kind](incomplete) if word.startswith(incomplete)})
         except Exception:  # noqa: BLE001 - a half-typed command line may be anything, and a traceback would be in it
@@ -105,18 +105,19 @@ def _models(typed: str) -> Iterable[str]:
     return registry.names()
 
 
-def _settings(typed: str, given: dict[str, Any]) -> Iterable[str]:
+def _settings(typed: str, context: click.Context) -> Iterable[str]:
     """Yield ``path=`` for the values that the file has, and for those that it could have beside them."""
     from gxsearch.search.override import SECTIONS
     from gxsearch.search.sections import Budget, Confirm, Resources, SearchConfig
     from gxsearch.search.yaml_file import parse, read_bytes
 
-    specs = given.get("specs") or [given.get("spec")]
-    values: Any = parse(read_bytes(specs[0]), str(specs[0])).values if specs[0] else {}
+    given = [context.params.get("spec"), *context.params.get("specs", ()), *context.args]  # args: after an open option
+    spec = next((word for word in given if word and Path(word).is_file()), None)
+    values: Any = parse(read_bytes(spec), spec).values if spec else {}
     paths = set(_leaves(values, "")) | (set(SECTIONS) - {"gxsearch", "space", "data"})
     kinds = {"budget": Budget, "search": SearchConfig, "resources": Resources, "confirm": Confirm}
     paths |= {f"{section}.{name}" for section, kind in kinds.items() for name in kind.model_fields} - {"budget.time_s"}
-    if typed.startswith("space.") and isinstance(values, dict):  # whose names the model knows: it takes a second
+    if typed.startswith("space.") and spec:  # whose names the model knows: it takes a second
         from gxsearch.models import registry
 
         kind = registry.get(values["model"])

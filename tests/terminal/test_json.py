@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import TOY, process, strict
+from command_line import TOY, process, strict
 
 from gxsearch import answer, events
 from gxsearch.cli import cli
