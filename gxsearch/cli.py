@@ -14,7 +14,7 @@ from gxsearch import __version__
 from gxsearch.clusters import cluster
 from gxsearch.errors import AGAIN, Fault, GxError, SpecError
 from gxsearch.finished import ablate, genes, grid, predict, refit, replay
-from gxsearch.starting import init
+from gxsearch.starting import init, schema
 from gxsearch.verbs import ADDRESS, RUNS, SETS, Gpus, Verbs, check, data, generate
 from gxsearch.verdicts import compare, confirm, is_comparison
 
@@ -41,6 +41,7 @@ def models(name: str | None, as_json: bool) -> None:
 
 cli.add_command(init)
 cli.add_command(check)
+cli.add_command(schema)
 
 
 @cli.command()

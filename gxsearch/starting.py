@@ -1,4 +1,4 @@
-"""The verbs of a first day: `init` writes a spec for a data set."""
+"""The verbs of a first day: `init` writes a spec for a data set, `schema` one for an editor."""
 
 from __future__ import annotations
 
@@ -41,3 +41,19 @@ def init(
         return
     own = next(one for one in seen.advice if one.model == model)
     click.echo(drafting.following(path, checked=own.numbers.looked == 1))
+
+
+@click.command()
+@click.argument("model", required=False)
+@click.option("-o", "--out", metavar="FILE.json", help="Where to write; by default to standard output.")
+def schema(model: str | None, out: str | None) -> None:
+    """Print the JSON Schema of search space files of MODEL, or of all models, for editors."""
+    from gxsearch.search import json_schema, shipped
+
+    found = json_schema.schema(model) if model is not None else json_schema.of_any()
+    text = json_schema.text(found)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    shipped.write_schema(text, out)
+    click.echo(f"{out}: first line of a search space file beside it:  # yaml-language-server: $schema={out}")
