@@ -14,7 +14,7 @@ from gxsearch import __version__
 from gxsearch.clusters import cluster
 from gxsearch.errors import AGAIN, Fault, GxError, SpecError
 from gxsearch.finished import ablate, genes, grid, predict, refit, replay
-from gxsearch.starting import init, schema
+from gxsearch.starting import doctor, init, schema
 from gxsearch.verbs import ADDRESS, RUNS, SETS, Gpus, Verbs, check, data, generate
 from gxsearch.verdicts import compare, confirm, is_comparison
 
@@ -205,6 +205,7 @@ def report(run: str, static: bool) -> None:
     click.echo(page.write(RunDir.open(run), static=static))
 
 
+cli.add_command(doctor)
 cli.add_command(data)
 cli.add_command(cluster)
 

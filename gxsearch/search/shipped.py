@@ -1,4 +1,4 @@
-"""Shipped: the search spaces and their schemas that come with gxsearch, in the package or beside it in a checkout."""
+"""Shipped: search spaces, schemas and pinned versions that come with gxsearch, in the package or beside it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,15 @@ def shipped(model: str) -> dict[str, Any]:
         what = f"no search space of '{model}' came with gxsearch"
         raise SpecError.one("E350", model, what, f"write one by hand; gxsearch models {model} lists its settings")
     return read(path).values
+
+
+def pins() -> dict[str, str]:
+    """Return the versions of packages that gxsearch is tested with; none where constraints.txt is not there."""
+    package = Path(gxsearch.__file__).parent
+    places = [place for place in (package / "constraints.txt", package.parent / "constraints.txt") if place.is_file()]
+    lines = places[0].read_text().splitlines() if places else []
+    words = (line.partition("#")[0].strip().partition("==") for line in lines)
+    return {name.strip().lower(): number.strip() for name, equals, number in words if equals}
 
 
 def write_schema(text: str, out: str) -> None:
