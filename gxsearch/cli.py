@@ -14,7 +14,7 @@ from gxsearch.answer import answer, asked, say, sayer, streams, write
 from gxsearch.clusters import cluster
 from gxsearch.completing import completion
 from gxsearch.finished import ablate, genes, grid, predict, refit, replay
-from gxsearch.starting import init
+from gxsearch.starting import doctor, init, schema
 from gxsearch.verbs import ADDRESS, RUNS, SETS, TRACK, Gpus, Verbs, check, data, generate
 from gxsearch.verdicts import compare, confirm, is_comparison
 from gxsearch.watching import board, dash, status
@@ -37,6 +37,7 @@ def models(name: str | None) -> None:
 
 cli.add_command(init)
 cli.add_command(check)
+cli.add_command(schema)
 
 
 @cli.command()
@@ -195,7 +196,7 @@ def report(run: str, static: bool) -> None:
     answer(lambda: str(path), lambda: {"report": path})
 
 
-for verb in (board, dash, data, cluster, completion):
+for verb in (board, dash, doctor, data, cluster, completion):
     cli.add_command(verb)
 
 

@@ -1,4 +1,4 @@
-"""Shipped: the search spaces and their schemas that come with gxsearch, in the package or beside it in a checkout."""
+"""Shipped: search spaces, schemas and pinned versions that come with gxsearch, in the package or beside it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import gxsearch
-from gxsearch.errors import SpecError
+from gxsearch.errors import SpecError, UnsafeError
+from gxsearch.search.json_schema import MARK
 from gxsearch.search.yaml_file import read
 
 FOLDER = "search_spaces"
+_OURS = f'"title": "{MARK}'.encode()
 
 
 def folder() -> Path:
@@ -43,3 +45,28 @@ def shipped(model: str) -> dict[str, Any]:
         what = f"no search space of '{model}' came with gxsearch"
         raise SpecError.one("E350", model, what, f"write one by hand; gxsearch models {model} lists its settings")
     return read(path).values
+
+
+def pins() -> dict[str, str]:
+    """Return the versions of packages that gxsearch is tested with; none where constraints.txt is not there."""
+    package = Path(gxsearch.__file__).parent
+    places = [place for place in (package / "constraints.txt", package.parent / "constraints.txt") if place.is_file()]
+    lines = places[0].read_text().splitlines() if places else []
+    words = (line.partition("#")[0].strip().partition("==") for line in lines)
+    return {name.strip().lower(): number.strip() for name, equals, number in words if equals}
+
+
+def write_schema(text: str, out: str) -> None:
+    """Write a schema; a file that is no schema of ours is not replaced.
+
+    Raises:
+        SpecError: E351 no place to write to, E352 another file is there. UnsafeError: E811 a link.
+    """
+    path = Path(out)
+    if path.suffix != ".json" or not path.parent.is_dir():
+        raise SpecError.one("E351", out, "must be a .json file in a folder that exists", "-o NAME.schema.json")
+    if path.is_symlink():
+        raise UnsafeError.one("E811", out, "the output file is a link", "give the file it points to")
+    if path.exists() and not (path.is_file() and _OURS in path.read_bytes()[:400]):
+        raise SpecError.one("E352", out, "this file exists already, and is no schema of gxsearch", "give another -o")
+    path.write_text(text, encoding="utf-8")
