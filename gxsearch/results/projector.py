@@ -1,4 +1,4 @@
-"""Projector: the best model's vectors for the Projector tab of ``tensorboard --logdir RUN``."""
+"""Projector: the best model's vectors for the Projector and Images tabs of ``tensorboard --logdir RUN``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,19 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData
 from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
+from gxsearch.results.maps import is_number
+from gxsearch.results.projection import plane
 from gxsearch.results.run_dir import RunDir, write_atomic
 from gxsearch.results.vectors import Vectors, gene_vectors, vectors_of
+from gxsearch.training.board import scatter
 
 MOST = 10_000
 """Points of one set of vectors; what the browser turns without stuttering. Of more, so many are drawn."""
+LEGIBLE = 30
+"""Classes that a picture has colors and a legend for."""
 _EVENTS = "events.out.tfevents.0.projector"
 """TensorBoard knows a run by a file of events, its fast loader by one that holds an event; else it is none."""
 
@@ -39,17 +45,32 @@ def write(run: RunDir, adata: AnnData, model: str) -> list[str]:
     if genes is not None and found.what != "gene":
         sets["genes"] = genes
     entries = [_write_set(run.projector, name, _drawn(vectors)) for name, vectors in sets.items()]
-    write_atomic(run.projector / _EVENTS, _first_event())
+    write_atomic(run.projector / _EVENTS, _events(_picture(run, found, model)))
     write_atomic(run.projector / "projector_config.pbtxt", "".join(entries).encode())
     return list(sets)
 
 
-def _first_event() -> bytes:
-    """Return a file of one event, that which begins every such file."""
-    buffer = io.BytesIO()
-    event = Event(wall_time=time.time(), file_version="brain.Event:2")
-    RecordWriter(buffer).write(event.SerializeToString())
+def _events(picture: bytes) -> bytes:
+    """Return a file of the event that begins every such file, and of a PNG for the Images tab."""
+    image = Summary.Value(tag="embedding", image=Summary.Image(encoded_image_string=picture, colorspace=3))
+    buffer, now = io.BytesIO(), time.time()
+    writer = RecordWriter(buffer)
+    for event in (
+        Event(wall_time=now, file_version="brain.Event:2"),
+        Event(wall_time=now, summary=Summary(value=[image])),
+    ):
+        writer.write(event.SerializeToString())
     return buffer.getvalue()
+
+
+def _picture(run: RunDir, vectors: Vectors, model: str) -> bytes:
+    """Draw the vectors in the plane, colored by the first column of classes, as the report does."""
+    flat = plane(run, vectors.matrix, model)
+    about = vectors.frame.iloc[flat.rows]
+    label = next((c for c in about if not is_number(about[c]) and about[c].nunique() <= LEGIBLE), None)
+    labels = None if label is None else about[label].astype(str).to_numpy()
+    title = f"{model}: {', '.join(flat.axes)}" + ("" if label is None else f", by {label}")
+    return scatter(flat.points, labels, title)
 
 
 def _drawn(vectors: Vectors) -> Vectors:

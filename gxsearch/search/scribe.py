@@ -17,9 +17,10 @@ class Scribe:
     """Follows the judged epochs of a search."""
 
     def __init__(self, spec: Spec, run: RunDir):
-        self._spec, self._run = spec, run
+        self._spec, self._run, self._domains = spec, run, plain_domains(spec)
+        self._metrics = [one.metric for one in spec.objectives]
         board = Board(run.path)
-        board.domains(plain_domains(spec), {spec.objective.metric: f"{spec.objective.metric} at the best epoch"})
+        board.domains(self._domains, {metric: f"{metric} at the best epoch" for metric in self._metrics})
         board.close()
 
     def watch(self, what: str, trial: Standing) -> None:
@@ -35,8 +36,10 @@ class Scribe:
     def _ended(self, trial: Standing) -> None:
         folder, far = self._run.trial(trial.number), mirror.of(self._run.path)
         if trial.best is not None:
+            values = trial.final if trial.final is not None else [trial.best]  # then another one was not finite
             board = Board(folder)
-            board.hparams(trial.params, {self._spec.objective.metric: trial.best}, folder.name)
+            metrics = dict(zip(self._metrics, values, strict=False))
+            board.hparams(trial.params, metrics, folder.name, self._domains)
             board.close()
         if far is not None:
             far.nudge()

@@ -47,10 +47,16 @@ class Board:
         now = time.monotonic()
         self._picture_at = now + 20 * (now - begun)
 
-    def hparams(self, params: Mapping[str, Any], metrics: Mapping[str, float], trial: str) -> None:
-        """Write a trial's settings and its final metrics for the HParams tab; lists are shown as text."""
-        plain = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in params.items()}
-        self._summary(hparams.hparams_pb(plain, trial_id=trial))
+    def hparams(
+        self,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        trial: str,
+        domains: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """Write a trial's settings and its final metrics for the HParams tab, in the form that `domains` declares."""
+        shown = {name: _shown([value, *_options(domains.get(name, {}))])[0] for name, value in params.items()}
+        self._summary(hparams.hparams_pb(shown, trial_id=trial))
         self.scalars({f"hparam/{name}": value for name, value in metrics.items()}, 0)
 
     def domains(self, domains: Mapping[str, Mapping[str, Any]], metrics: Mapping[str, str]) -> None:
@@ -76,9 +82,21 @@ class Board:
 
 def _domain(domain: Mapping[str, Any]) -> hparams.Domain:
     if domain["kind"] == "choice":
-        return hparams.Discrete([v if isinstance(v, (bool, int, float, str)) else str(v) for v in domain["options"]])
+        return hparams.Discrete(_shown(_options(domain)))
     interval = hparams.IntInterval if domain["kind"] == "int" else hparams.RealInterval
     return interval(domain["low"], domain["high"])
+
+
+def _options(domain: Mapping[str, Any]) -> list[Any]:
+    return list(domain.get("options", ()))
+
+
+def _shown(values: list[Any]) -> list[bool | int | float | str]:
+    """Return values as TensorBoard takes them: all of one type, numbers as numbers, anything else as text."""
+    kinds = {type(value) for value in values}
+    if len(kinds) == 1 and kinds <= {bool, int, float, str}:
+        return values
+    return [float(value) for value in values] if kinds == {int, float} else [str(value) for value in values]
 
 
 def show(board: Board, metrics: Mapping[str, float], model: GeneModel, table: Table) -> None:

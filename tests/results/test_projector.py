@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from anndata import AnnData
 from tensorboard import program
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from gxsearch.results import projector
 from gxsearch.results.run_dir import RunDir
@@ -69,3 +70,11 @@ def test_a_model_that_embeds_genes_shows_them_too(genes_as_rows, samples_only):
     config = (genes_as_rows.projector / "projector_config.pbtxt").read_text()
 
     assert 'tensor_name: "genes"' in config and 'tensor_name: "rows"' not in config
+
+
+def test_the_images_tab_has_the_vectors_as_the_report_draws_them(samples_only):
+    (file,) = samples_only.projector.glob("events.out.tfevents.*")
+
+    (image,) = [value for event in EventFileLoader(str(file)).Load() for value in event.summary.value]
+
+    assert image.tag == "embedding" and image.tensor.string_val[2].startswith(b"\x89PNG")
