@@ -7,11 +7,9 @@ from typing import Any
 
 import gxsearch
 from gxsearch.errors import SpecError, UnsafeError
-from gxsearch.search.json_schema import MARK
 from gxsearch.search.yaml_file import read
 
 FOLDER = "search_spaces"
-_OURS = f'"title": "{MARK}'.encode()
 
 
 def folder() -> Path:
@@ -62,11 +60,13 @@ def write_schema(text: str, out: str) -> None:
     Raises:
         SpecError: E351 no place to write to, E352 another file is there. UnsafeError: E811 a link.
     """
-    path = Path(out)
+    from gxsearch.search.json_schema import MARK  # much, which only this needs
+
+    path, ours = Path(out), f'"title": "{MARK}'.encode()
     if path.suffix != ".json" or not path.parent.is_dir():
         raise SpecError.one("E351", out, "must be a .json file in a folder that exists", "-o NAME.schema.json")
     if path.is_symlink():
         raise UnsafeError.one("E811", out, "the output file is a link", "give the file it points to")
-    if path.exists() and not (path.is_file() and _OURS in path.read_bytes()[:400]):
+    if path.exists() and not (path.is_file() and ours in path.read_bytes()[:400]):
         raise SpecError.one("E352", out, "this file exists already, and is no schema of gxsearch", "give another -o")
     path.write_text(text, encoding="utf-8")
