@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         confirm,
         export,
         grid,
+        read,
         replay,
         report,
         status,
@@ -44,7 +45,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "after": "embed generate genes open_model predict warmed",
     "api": "pseudobulk",
-    "asking": "ablate architectures best check confirm export grid replay report status trials",
+    "asking": "ablate architectures best check confirm export grid read replay report status trials",
     "compared": "Comparison compare",
     "errors": "DataError Fault GxError ResourceError RunError RunFailed SpecError TrialError UnsafeError",
     "run": "Run Trial",
@@ -56,8 +57,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = ["Comparison", "DataError", "Fault", "GxError", "Interrupted", "ResourceError", "Run", "RunError"]
 __all__ += ["RunFailed", "Spec", "SpecError", "Trial", "TrialError", "UnsafeError", "ablate", "architectures", "best"]
 __all__ += ["check", "compare", "confirm", "embed", "export", "generate", "genes", "grid", "load", "load_spec"]
-__all__ += ["open_model", "pl", "predict", "pseudobulk", "refit", "replay", "report", "resume", "status", "tl"]
-__all__ += ["train", "trials", "tune", "warmed"]
+__all__ += ["open_model", "pl", "predict", "pseudobulk", "read", "refit", "replay", "report", "resume", "status"]
+__all__ += ["tl", "train", "trials", "tune", "warmed"]
 
 
 def __getattr__(name: str) -> Any:

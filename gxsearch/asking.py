@@ -16,6 +16,18 @@ from gxsearch.told import Told
 
 if TYPE_CHECKING:
     import pandas as pd
+    from anndata import AnnData
+
+
+def read(data: str | os.PathLike[str]) -> AnnData:
+    """Return a data set as it is stored, by a name, path or URI as `data.path` takes them.
+
+    Raises:
+        DataError: when there is none, or it is damaged. UnsafeError: when it reaches outside of itself.
+    """
+    from gxsearch.data.sources import load
+
+    return load(os.fspath(data))
 
 
 def check(

@@ -79,6 +79,19 @@ class Comparison:
         return pd.DataFrame(compare_words.flat(self._told()))
 
     @property
+    def differences(self) -> pd.DataFrame:
+        """A row per contender that the leader is compared with, on test rows where there are any.
+
+        Columns: name, difference (positive for the leader), low and high (its 95 % interval, missing where none can
+        be told), p (corrected for the number of comparisons), called (better, worse or tie: the leader).
+        """
+        import pandas as pd
+
+        columns = ["name", "difference", "low", "high", "p", "called"]
+        pairs = self._told()["judgment"]["pairs"]
+        return pd.DataFrame([[pair[name] for name in columns] for pair in pairs], columns=columns)
+
+    @property
     def verdict(self) -> list[str]:
         """What may be said, a sentence an item, the leader first and what to take last."""
         return list(self._told()["sentences"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 import torch
 from anndata import AnnData
 
@@ -13,6 +12,7 @@ from gxsearch.data.counts import CountsView
 from gxsearch.data.ensembl import partners
 from gxsearch.data.table import Table
 from gxsearch.errors import SpecError, did_you_mean
+from gxsearch.results import classes
 from gxsearch.results.package import Package
 from gxsearch.training.count_baselines import expressions
 
@@ -26,15 +26,7 @@ def add(adata: AnnData, found: Package, table: Table) -> None:
     name, view, model = found.key, found.view, found.model
     adata.obs[f"{name}_library"] = view.totals(table)
     adata.var[f"{name}_dispersion"] = _placed(model.dispersion(), found.genes, adata)
-    if not view.classes:
-        return
-    with torch.no_grad():
-        batches = view.cut(table, next(model.parameters()).device)
-        chance_nc = torch.cat([model.classify(batch).cpu() for batch in batches]).numpy()
-    classes = np.array(view.classes, dtype=object)
-    adata.obs[f"{name}_prediction"] = pd.Categorical(classes[chance_nc.argmax(1)], categories=classes)
-    adata.obsm[f"{name}_probabilities"] = chance_nc
-    adata.uns[f"{name}_classes"] = classes
+    classes.add(adata, found, table, view.classes)
 
 
 def recon(adata: AnnData, found: Package, vectors: np.ndarray, as_batch: Sequence[str] = ()) -> np.ndarray:

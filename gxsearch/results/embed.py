@@ -28,9 +28,8 @@ from gxsearch.data.values import Matrix
 from gxsearch.errors import DataError
 from gxsearch.models import registry
 from gxsearch.models.base import Decodes, EmbedsGenes
-from gxsearch.results import adding, package
+from gxsearch.results import adding, outputs, package
 from gxsearch.results import counts as count_outputs
-from gxsearch.results import tokens as token_outputs
 from gxsearch.results.adding import PROVENANCE
 from gxsearch.results.first import joined
 from gxsearch.results.package import Package
@@ -61,7 +60,7 @@ def embeddings(
     varm["X_pca"] the control; obsm["fe"] holds the vectors of samples, where the model has them. For `rvagene` var has
     also ``rvagene_cluster``, by k-means on the vectors, the largest first, and ``rvagene_shift`` and ``rvagene_scale``,
     what each curve was moved and divided by; and the control is of curves. For `nbvae` see `results.counts.add`, for
-    `transformer` see `results.tokens.add`.
+    `transformer` `results.tokens.add`, for `spatial` with classes `results.classes.add`.
 
     Args:
         table: the run's data if it is in memory; else it is prepared again and must be what the run was of.
@@ -78,10 +77,7 @@ def embeddings(
     adata = _turned(table, found.name) if found.turned else AnnData(obs=_rows(table, found.name), var=_genes(table))
     _add(adata, found, vectors, table.obs_names)
     x_ng = _add_series(adata, found, table, vectors) if isinstance(found.view, SeriesView) else table.x_ng
-    if isinstance(found.view, CountsView):
-        count_outputs.add(adata, found, table)
-    if isinstance(found.view, TokensView):
-        token_outputs.add(adata, found, table, table.rows("train"))
+    outputs.add(adata, found, table, table.rows("train"))
     _add_control(adata, _reader(found, table, x_ng), table, vectors.shape[1], turned=found.turned)
     h5ad.write(adata, run.embeddings)
     return adata
@@ -139,10 +135,7 @@ def _made(adata: AnnData, found: Package, recon: bool, as_batch: Sequence[str], 
     vectors = found.embed_table(table, device=device)
     made = AnnData(obs=pd.DataFrame(index=adata.obs_names), var=pd.DataFrame(index=adata.var_names))
     _add(made, found, vectors, table.obs_names)
-    if isinstance(found.view, CountsView):
-        count_outputs.add(made, found, table)
-    if isinstance(found.view, TokensView):
-        token_outputs.add(made, found, table)
+    outputs.add(made, found, table)
     if recon:
         made.layers[f"{found.key}_recon"] = _values(made, found, table, vectors, as_batch)
     return made

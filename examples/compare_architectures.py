@@ -1,0 +1,88 @@
+"""Three architectures compared on one data set, one split, one yardstick, with an equal budget.
+
+Each search goes by its own objective; then its best settings are trained again over three seeds, and the 15 nearest
+neighbors among their vectors name the types of cells that nothing had seen. Look at the verdict, which is about the
+difference of two methods over seeds and cells at once (right: an interval that crosses zero is a tie), and at the
+controls, which show where chance is. With a budget as small as this one the verdict is often that methods cannot be
+told apart, and then it is the smallest that is recommended.
+
+    python examples/compare_architectures.py [OUT]
+"""
+
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+import gxsearch as gx
+
+DATA = "sim_counts?n=500&g=200&classes=8"
+SIZES = {"int": [4, 16]}
+COLORS = {"model": "C0", "classic": "C1", "control": "0.6"}
+
+
+def main(out: str = "examples_out/compare_architectures") -> None:
+    plt.style.use(Path(__file__).with_name("slides.mplstyle"))
+    logged = ["normalize", "log1p"]  # what fe and vae read; nbvae reads the counts
+    spaces = [
+        space("fe", "val/entry_mse", {"sample_dim": SIZES, "gene_dim": 16, "hidden": {"value": [50]}}, logged),
+        space("vae", "val/masked_mse", {"latent_dim": SIZES, "hidden": {"value": [128]}}, logged),
+        space("nbvae", "val/elbo", {"latent_dim": SIZES}, []),
+    ]
+    found = gx.compare(spaces, trials=3, out=out)
+    found.table.to_csv(Path(out) / "leaderboard.csv", index=False)
+    found.differences.to_csv(Path(out) / "differences.csv", index=False)
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5), width_ratios=[1.3, 1])
+    leaderboard(left, found.table)
+    intervals(right, found.differences, found.table["name"][0])
+    figure.savefig(Path(out) / "compare_architectures.png")
+    print("\n".join(found.verdict))
+
+
+def space(model: str, metric: str, settings: dict, transform: list[str]) -> dict:
+    """Return what a search space file would hold; data and split are the same for all."""
+    return {
+        "gxsearch": 1,
+        "name": model,
+        "model": model,
+        "data": {
+            "path": DATA,
+            "transform": transform,
+            "label": "cell_type",
+            "split": {"val": 0.15, "test": 0.35, "stratify": "cell_type"},
+        },
+        "objective": {"metric": metric},
+        "space": {"model": settings, "train": {"lr": {"float": [1e-3, 5e-3], "log": True}}},
+        "search": {"startup": 3},
+        "budget": {"trials": 3, "epochs": 15},
+    }
+
+
+def leaderboard(axes, table: pd.DataFrame) -> None:
+    """Draw the measure of every contender on test rows, with its spread over seeds, best on top."""
+    for place, row in table.iterrows():
+        spread = row.get("test/knn_sd", 0) if row["kind"] == "model" else 0
+        axes.errorbar(row["test/knn"], place, xerr=spread, fmt="o", ms=8, capsize=4, color=COLORS[row["kind"]])
+    axes.set_yticks(range(len(table)), table["name"])
+    axes.invert_yaxis()
+    axes.grid(axis="x", color="0.9")
+    axes.set(xlabel="balanced accuracy of 15 neighbors, unseen cells", title="Leaderboard, in the order of validation")
+    for kind, color in COLORS.items():
+        axes.plot([], [], "o", color=color, label=kind)
+    axes.legend(loc="lower right")
+
+
+def intervals(axes, differences: pd.DataFrame, leader: str) -> None:
+    """Draw how far the leader is ahead of the others, with 95 % intervals."""
+    for place, row in differences.iterrows():
+        axes.plot([row["low"], row["high"]], [place, place], color="C0")
+        axes.plot(row["difference"], place, "o", ms=8, color="C0")
+    axes.axvline(0, color="0.6", lw=1)
+    axes.set_yticks(range(len(differences)), differences["name"])
+    axes.set(ylim=(len(differences) - 0.4, -0.6), xlabel="difference, 95 % interval", title=f"{leader} ahead of")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
