@@ -24,6 +24,11 @@ _MARKS = {"complete": "green", "stopped": "yellow", "diverged": "red", "failed":
 ROWS = 8
 _EVERY_S = {Live: 0.25, Cell: 1.0}
 """How often a screen is drawn again; a notebook keeps each until the next."""
+NARROW = 70
+"""Letters of a line below which columns move together."""
+LEAST = 10
+"""Letters that settings need to be shown."""
+
 
 
 def short(params: dict) -> str:
@@ -151,6 +156,7 @@ class Progress:
             "   ".join(parts),
             f"   {duration(elapsed)}{self._left(done, elapsed)}",
         )
+        head.truncate(self._terminal.width - 1, overflow="ellipsis")
         lines = [head]
         leader, metric = self._referee.leader, self._referee.spec.objective.metric
         if leader is not None:
@@ -170,26 +176,23 @@ class Progress:
         return f", about {duration(max(0.0, min(known)))} left" if known else ""
 
     def _table(self) -> Table:
-        table = Table(box=None, padding=(0, 2, 0, 1), header_style="dim")
+        narrow = self._terminal.width < NARROW
+        table = Table(box=None, padding=(0, 1, 0, 0) if narrow else (0, 2, 0, 1), header_style="dim")
         metric = self._referee.spec.objective.metric
         widths = {"trial": 5, "state": 8, "epoch": 6, metric: max(8, len(metric)), "best": 8}
         for name, width in widths.items():
             left = name in ("trial", "state")
             table.add_column(name, no_wrap=True, justify="left" if left else "right", min_width=width)
-        rest = max(10, self._terminal.width - sum(width + 3 for width in widths.values()) - 3)
-        table.add_column("settings", overflow="ellipsis", no_wrap=True, max_width=rest)
+        rest = self._terminal.width - sum(width + (1 if narrow else 3) for width in widths.values()) - 3
+        if rest >= LEAST:  # else figures would be cut short for it
+            table.add_column("settings", overflow="ellipsis", no_wrap=True, max_width=rest)
         for trial in self._newest():
             last = trial.history[-1] if trial.history else {}
             epoch = f"{trial.epochs}/{self._referee.spec.budget.epochs}"
             numbers = [f"{value:.4g}" if value is not None else "" for value in (last.get(metric), trial.best)]
             state = Text(trial.state, style=_MARKS.get(trial.state, ""))
-            table.add_row(
-                f"{trial.number:03d}",
-                state,
-                epoch,
-                *numbers,
-                Text(trial.reason if trial.state in ("failed", "diverged") else short(trial.params)),
-            )
+            words = Text(trial.reason if trial.state in ("failed", "diverged") else short(trial.params))
+            table.add_row(f"{trial.number:03d}", state, epoch, *numbers, *[words] * (rest >= LEAST))
         return table
 
     def _newest(self) -> list[Standing]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -96,6 +95,8 @@ def visible(text: str) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``did you mean 'x'?`` for the nearest known name, or the list of names when none is near."""
+    import difflib  # only what goes wrong needs it
+
     known = [str(name) for name in known]
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if near:

@@ -67,9 +67,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(name): _plain(inner) for name, inner in value.items()}
+        return {_plain(str(name)): _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple | set):
         return [_plain(inner) for inner in value]
-    if value is None or isinstance(value, str | int):
+    if isinstance(value, str):  # names of files may hold bytes that are no text
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if value is None or isinstance(value, int):
         return value
-    return _plain(value.item()) if hasattr(value, "item") else str(value)
+    return _plain(value.item()) if hasattr(value, "item") else _plain(str(value))

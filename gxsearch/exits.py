@@ -25,14 +25,15 @@ def run(cli: click.Group, args: Sequence[str]) -> None:
     before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGUSR1)}
     try:
         cli(args=list(args), prog_name="gxsearch", standalone_mode=False, obj=asked)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it may have been closed
+            sys.stdout.flush()
     except (Unread, BrokenPipeError):
         hush(sys.stdout)  # whoever read has read enough
         sys.exit(128 + signal.SIGPIPE)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - who wants the traceback asks for it
         if debug and not isinstance(error, click.ClickException | click.Abort | KeyboardInterrupt):
             raise
-        faults, code = _read(error)
+        faults, code = _read(error, _context(cli, args))
         _show(error, faults)
         if (asked.json or "--json" in args) and not (asked.answered or asked.deaf):
             told = [{"code": f.code, "where": f.where, "what": f.what, "fix": f.fix} for f in faults]
@@ -56,18 +57,27 @@ def _stop(number: int, frame: Any) -> None:
 
 
 def _write_anything() -> None:
-    """Have letters that the terminal's encoding lacks written out, for names come from files."""
+    """Have letters that the encoding of a terminal lacks written out, for names come from files."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
-def _read(error: BaseException) -> tuple[Sequence[Fault], int]:
+def _context(cli: click.Group, args: Sequence[str]) -> click.Context:
+    """Return the context of the verb that is called, which some of click's errors do not tell."""
+    context = click.Context(cli, info_name="gxsearch")
+    for word in args:
+        verb = context.command.commands.get(word) if isinstance(context.command, click.Group) else None
+        context = click.Context(verb, parent=context, info_name=word) if verb else context
+    return context
+
+
+def _read(error: BaseException, context: click.Context) -> tuple[Sequence[Fault], int]:
     """Return the faults that an error tells of, and the exit code."""
     if isinstance(error, GxError):
         return error.faults, error.exit_code
     if isinstance(error, click.ClickException):
-        return [_usage(error)], 2
+        return [_usage(error, getattr(error, "ctx", None) or context)], 2
     if isinstance(error, KeyboardInterrupt | click.Abort):
         number = getattr(error.__cause__ or error, "signal", signal.SIGINT)  # click wraps it
         return [Fault("E690", "", "stopped")], AGAIN if number == signal.SIGUSR1 else 128 + number
@@ -75,11 +85,8 @@ def _read(error: BaseException) -> tuple[Sequence[Fault], int]:
     return [Fault("E790", "", f"this is a mistake of gxsearch ({what})", "see where with: gxsearch --debug ...")], 7
 
 
-def _usage(error: click.ClickException) -> Fault:
+def _usage(error: click.ClickException, context: click.Context) -> Fault:
     """Return what is wrong with a call, and how it is to be written."""
-    context = getattr(error, "ctx", None)
-    if context is None:
-        return Fault(USAGE, "", error.format_message().rstrip("."), "gxsearch --help lists the verbs")
     path, usage = context.command_path, " ".join(context.get_usage().split()).removeprefix("Usage: ")
     what = error.format_message().rstrip(".").replace("Missing command", "a verb is missing")
     if isinstance(context.command, click.Group):

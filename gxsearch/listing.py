@@ -14,7 +14,7 @@ from gxsearch import outcome
 from gxsearch.console import short
 from gxsearch.errors import RunError, SpecError
 from gxsearch.events import dumps
-from gxsearch.overview import aligned, figure, fitted
+from gxsearch.overview import aligned, figure, fitted, room
 from gxsearch.results import ablations, evaluation, leaderboard, ledger
 from gxsearch.results.compare_dir import CompareDir
 from gxsearch.results.far import near
@@ -26,7 +26,7 @@ from gxsearch.standing import status as status
 from gxsearch.standing import trials_asked
 
 WIDTH = 100
-"""Columns of a terminal that tables keep to."""
+"""Letters of a line that tables in files and pipes keep to."""
 COLUMNS = 4
 """Measures on test rows that the end of a search shows, at most."""
 MATRIX = 40
@@ -59,13 +59,13 @@ def ending(run: RunDir) -> str:
             f"done  {len(found)} trials: {counts}",
             f"best  trial {best.number:03d}, epoch {best.best_epoch}   {short(best.params)}",
             "",
-            aligned(rows),
+            fitted(rows),
             *_front(run),
             *([f"{hidden} more measures of test rows are in the report"] if hidden else []),
             "",
             *(f"      {shown / path.relative_to(run.path)}" for path in files),
             f"next  gxsearch embed {shown} NEW.h5ad",
-            f"      tensorboard --logdir {shown}",
+            f"      gxsearch board {shown}",
         ]
     )
 
@@ -77,16 +77,18 @@ def _front(run: RunDir) -> list[str]:
         return []
     head, front = found.table()
     rows = [[figure(cell) for cell in row] for row in front]
-    return ["", aligned([["front", *head[1:]], *rows]), found.why()]
+    return ["", fitted([["front", *head[1:]], *rows]), found.why()]
 
 
 def _fitting(metric: str, measures: list[str], controls: list[dict[str, Any]]) -> list[str]:
     """Return the measures on test rows that fit in a terminal beside names and the objective."""
-    room = WIDTH - max([len("trial 000"), *(len(row["name"]) for row in controls)]) - max(len(metric), 8) - 2
+    left = (
+        (room() or WIDTH) - max([len("trial 000"), *(len(row["name"]) for row in controls)]) - max(len(metric), 8) - 2
+    )
     most = COLUMNS
     while True:
         kept = evaluation.foremost(measures, most, controls)
-        if not kept or sum(max(len(name), 8) + 2 for name in kept) <= room:
+        if not kept or sum(max(len(name), 8) + 2 for name in kept) <= left:
             return kept
         most -= 1
 
@@ -121,7 +123,7 @@ def _blocks(names: list[str], columns: dict[str, list[str]], corner: str = "") -
     lines, rest = [], list(columns.items())
     while rest:
         rows, used = [[corner, *names]], max(len(text) for text in [corner, *names])
-        while rest and (len(rows) == 1 or used + 2 + _width(*rest[0]) <= WIDTH):
+        while rest and (len(rows) == 1 or used + 2 + _width(*rest[0]) <= (room() or WIDTH)):
             title, cells = rest.pop(0)
             used += 2 + _width(title, cells)
             rows.append([title, *cells])

@@ -19,8 +19,8 @@ from gxsearch.training import objectives
 if TYPE_CHECKING:
     from gxsearch.search.spec import Spec
 
-TEXT = 24
-"""The width below which a column is not broken."""
+TEXT = 16
+"""The width below which a column is not broken; nor is a word."""
 
 
 def models(name: str | None, *, as_json: bool) -> str:
@@ -147,10 +147,14 @@ def fitted(rows: list[list[str]]) -> str:
     width, kept = room(), [list(row) for row in rows]
     if width is None:
         return aligned(rows)
-    widths = [max(len(row[i]) for row in kept) for i in range(len(kept[0]))]
-    while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > TEXT:
-        widths[widths.index(max(widths))] -= 1
-    n = max([1, *(i for i in range(1, len(widths) + 1) if sum(widths[:i]) + 2 * (i - 1) <= width)])
+    columns = list(zip(*kept, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    words = [max(len(word) for cell in column for word in cell.split() or [""]) for column in columns]
+    least = [max(word, min(TEXT, whole)) for word, whole in zip(words, widths, strict=True)]
+    n = max([1, *(i for i in range(1, len(least) + 1) if sum(least[:i]) + 2 * (i - 1) <= width)])
+    while sum(widths[:n]) + 2 * (n - 1) > width and widths[:n] > least[:n]:
+        widest = max((i for i in range(n) if widths[i] > least[i]), key=widths.__getitem__)
+        widths[widest] -= 1
     broken = [[textwrap.wrap(cell, w) or [""] for cell, w in zip(row[:n], widths[:n], strict=True)] for row in kept]
     lines = [list(line) for row in broken for line in itertools.zip_longest(*row, fillvalue="")]
     hidden = ", ".join(rows[0][n:])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gxsearch.events import dumps
-from gxsearch.overview import aligned, figure
+from gxsearch.overview import figure, fitted
 from gxsearch.results import leaderboard, ledger
 from gxsearch.results.compare_dir import CompareDir
 from gxsearch.results.run_dir import COMPARISON, RunDir
@@ -96,7 +96,7 @@ def told(found: dict[str, Any], path: str) -> str:
     lines = [f"{name}   {state}", f"{sum(found['trials'].values())}/{found['asked'] or '-'} trials   {counts}"]
     if "searches" in found:
         rows = [_row(search, each) for search, each in found["searches"].items()]
-        lines += ["", aligned([["search", "state", "trials", "objective", "best", "trial"], *rows])]
+        lines += ["", fitted([["search", "state", "trials", "objective", "best", "trial"], *rows])]
         lines += ["", *found["verdict"]] if found["verdict"] else []
     elif found["best"] is not None:
         best, metric = found["best"], found["objective"]["metric"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -59,7 +60,7 @@ def schema(model: str | None, out: str | None) -> None:
         click.echo(text, nl=False)
         return
     shipped.write_schema(text, out)
-    click.echo(f"{out}: first line of a search space file beside it:  # yaml-language-server: $schema={out}")
+    click.echo(f"{out}: first line of a search space file beside it:  # yaml-language-server: $schema={Path(out).name}")
 
 
 @click.command()

@@ -62,26 +62,26 @@ def confirm(run: str, **given: Any) -> None:
 
 def confirmed(told: dict[str, Any]) -> str:
     """Return a confirmation as text."""
-    from gxsearch.overview import aligned
+    from gxsearch.overview import fitted, room
 
-    lines = [textwrap.fill(line, WIDTH) for line in told["sentences"]]
+    lines = [textwrap.fill(line, min(WIDTH, room() or WIDTH)) for line in told["sentences"]]
     shown = told.get("table")
-    return "\n".join([*lines, "", aligned([shown["columns"], *shown["rows"]])] if shown else lines)
+    return "\n".join([*lines, "", fitted([shown["columns"], *shown["rows"]])] if shown else lines)
 
 
 def compared(place: CompareDir) -> str:
     """Return a comparison as text: the verdict, the leaderboard, and where everything is."""
-    from gxsearch.overview import aligned
+    from gxsearch.overview import fitted, room
     from gxsearch.results import compare_words as words
     from gxsearch.results.comparison import read
 
     told = read(place)
     columns, rows = words.columns(told), words.rows(told)
     kept = range(COLUMNS)
-    table = aligned([[line[i] for i in kept] for line in [columns, *rows]])
+    table = fitted([[line[i] for i in kept] for line in [columns, *rows]])
     shown = place.path.relative_to(Path.cwd()) if place.path.is_relative_to(Path.cwd()) else place.path
     files = [place.leaderboard, place.best, place.report]
-    lines = [textwrap.fill(line, WIDTH) for line in [*told["sentences"], *words.budgets(told)]]
+    lines = [textwrap.fill(line, min(WIDTH, room() or WIDTH)) for line in [*told["sentences"], *words.budgets(told)]]
     where = [f"      {shown / path.relative_to(place.path)}" for path in files]
     return "\n".join([*lines, "", table, "", *where])
 

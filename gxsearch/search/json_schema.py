@@ -17,7 +17,7 @@ from gxsearch.search.condition import COMPARE
 from gxsearch.search.entry_schema import Schema, beside, entry, plain
 from gxsearch.search.override import SECTIONS
 from gxsearch.search.reader import FORMAT, kinds_of
-from gxsearch.search.sections import STOPS, Budget, Choose, Confirm, Objective, Resources, SearchConfig
+from gxsearch.search.sections import STOPS, Budget, Choose, Confirm, Objective, Resources, SearchConfig, Track
 from gxsearch.search.yaml_text import WIDTH
 from gxsearch.training.objectives import measures
 
@@ -118,6 +118,7 @@ def _sections(model: str, kind: type[GeneModel], defs: Schema) -> Schema:
         "budget": _budget(defs),
         "resources": _group(Resources, defs),
         "confirm": _group(Confirm, defs),
+        "track": _group(Track, defs),
     }
 
 
