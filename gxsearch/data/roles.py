@@ -158,10 +158,14 @@ def _label(found: Roles, fine: dict[str, Column], wish: Wish) -> None:
         if c.categories and 2 <= c.classes <= MOST_CLASSES and name not in taken and not _fits(name, NOT_LABELS)
     ]
     kinds = [name for name in kinds if _first([name], LABELS[:4]) or not found.columns[name].number]
-    others = [name for name in kinds if not _first([name], (*GROUPS, *BATCHES, *SECTIONS[:1], *LABELS))]
+    others = [name for name in kinds if not _first([name], (*GROUPS, *BATCHES, *TIMES, *SECTIONS[:1], *LABELS))]
     found.label = wish.label or _first(kinds, LABELS) or next(iter(others), None)
+    gaps = [name for name, c in found.columns.items() if c.gaps and c.categories and _first([name], LABELS[:3])]
+    missed = (
+        f"; '{gaps[0]}' has {found.columns[gaps[0]].gaps:,} rows without a value" if gaps and not wish.label else ""
+    )
     if found.label is None:
-        found.told["label"] = "none: no obs column sorts the rows into 2 to 60 classes without gaps"
+        found.told["label"] = f"none: no obs column sorts the rows into 2 to 60 classes without gaps{missed}"
         return
     column = found.columns.get(found.label) or Column(found.label, False, 0, 0, 0, False)
     by = "as asked for" if wish.label else "by its name and values" if _first([found.label], LABELS) else "by values"
@@ -169,6 +173,7 @@ def _label(found: Roles, fine: dict[str, Column], wish: Wish) -> None:
     found.told["label"] = f"{found.label}: {column.classes} classes of {column.least} rows or more, {by}"
     more = [name for name in kinds if name != found.label and _first([name], LABELS)]
     found.told["label"] += f"; also possible: {', '.join(more[:5])}" if more else ""
+    found.told["label"] += missed
     if not found.stratify:
         found.told["label"] += f"; a class of {column.least} rows is too small for every part to get its share of it"
 
@@ -181,7 +186,7 @@ def _group(found: Roles, fine: dict[str, Column], wish: Wish, obs: pd.DataFrame)
     if name is not None:
         rows = n / max(1, found.columns[name].classes) if name in found.columns else 0
         by = "as asked for" if wish.group else "by its name"
-        found.told["group"] = f"{name}: {found.columns[name].classes} with {rows:.3g} rows each on average, {by}"
+        found.told["group"] = f"{name}: {found.columns[name].classes} with {rows:,.{int(rows < 10)}f} rows each on average, {by}"
         more = [other for other in able if other != name and _first([other], GROUPS)]
         found.told["group"] += f"; also possible: {', '.join(more)}" if more else ""
     elif few := _first(able, GROUPS):

@@ -17,6 +17,8 @@ _SPARSE = 0.5
 _CELL = 1e5
 """Counts of a row below which it is a cell or a spot; bulk samples have millions."""
 _TIMES = 2
+_CELLS = 200
+"""Rows of different times that are a course of samples; more are cells along a pseudotime, which vectors are for."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ def _preference(kinds: tuple[str, ...]):
 def _of_counts(seen: Glance, able: list[Numbers], model: str) -> Advice:
     if why := _too_few(seen):
         return Advice(model, False, why)
-    fine = sorted((one for one in able if one.kind == "counts"), key=_preference(("counts",)))
+    counts = (one for one in able if one.kind == "counts" and not one.gaps + one.infinite)
+    fine = sorted(counts, key=_preference(("counts",)))
     if not fine:
         more = "; .raw holds counts: adata.layers['counts'] = adata.raw.X, if it has the same genes" if seen.raw else ""
         return Advice(model, False, f"it needs raw counts; {_what_there_is(able)}{more}")
@@ -157,7 +160,8 @@ def _of_times(seen: Glance, found: Roles, able: list[Numbers]) -> Advice:
     numbers, gaps = fine[0], fine[0].gaps > 0
     transform = {"counts": ["normalize", "log1p"], "linear": ["log1p"]}.get(numbers.kind, [])
     transform = transform[-1:] if numbers.empty_rows or gaps else transform
-    rank = -2 if times > seen.shape[0] / 2 else 6
+    course = times > seen.shape[0] / 2 and seen.shape[0] < _CELLS
+    rank = -2 if course else 6
     why = f"embeds genes by their course over '{found.time}' ({times} times); reads {numbers.place}"
     return Advice("rvagene", True, why, rank, numbers, tuple(transform), numbers.low < 0)
 

@@ -245,6 +245,20 @@ def test_rows_of_zeros_are_not_normalized(home):
     assert drafted(seen, "vae").data.transform == ["log1p"]
 
 
+def test_a_label_with_gaps_is_passed_over_and_that_is_told(home):
+    seen = save(counts(cell_type=["a", "b", None] * 20, sex=["f", "m"] * 30))
+
+    assert seen.found.label == "sex" and "'cell_type' has 20 rows without a value" in seen.found.told["label"]
+
+
+def test_infinite_values_suit_no_model(home, capsys):
+    cells = counts()
+    cells.X[3, 4] = np.inf
+
+    assert fits(save(cells)) == set()
+    assert "no architecture fits" in call(capsys, "init", "-d", "cells.h5ad")[1]
+
+
 def test_names_that_are_used_twice_are_told_and_end_in_the_line_of_check(home, capsys):
     cells = counts()
     cells.obs_names = ["same"] * 60
