@@ -154,6 +154,7 @@ def best(run: str, form: str) -> None:
 @click.argument("data")
 @click.option("-o", "--out", metavar="OUT.h5ad", help="Where to write; by default <data>_<model>.h5ad, here.")
 @click.option("--recon", is_flag=True, help="Add the reconstructed values as a layer.")
+@click.option("--umap", is_flag=True, help="Add neighbors and a UMAP of the vectors, as scanpy writes them.")
 @click.option("--as-batch", multiple=True, metavar="NAME", help="Of counts: --recon as if all rows were of this batch.")
 @click.option("--key", metavar="NAME", help="Name what is added so; by default as the model is called.")
 @click.option("--force", is_flag=True, help="Replace a file that exists, and names in the data that are taken.")
@@ -164,7 +165,8 @@ def embed(source: str, data: str, out: str | None, **asked: Any) -> None:
     out = out or str(api.embedded_path(source, data))
     adata = api.embed(source, data, out, **asked)
     known = adata.uns["gxsearch"]
-    added = [f"obsm['{key}'] {adata.obsm[key].shape}" for key in adata.obsm if key.removeprefix("X_") in known]
+    own = [key for key in adata.obsm if key.removeprefix("X_").removesuffix("_umap") in known]
+    added = [f"obsm['{key}'] {adata.obsm[key].shape}" for key in own]
     added += [f"varm['{key}'] {adata.varm[key].shape}" for key in adata.varm if key in known]
     click.echo(f"{out}: {', '.join(added)}")
 
