@@ -59,6 +59,7 @@ def embed(
     out: str | Path | None = None,
     *,
     recon: bool = False,
+    umap: bool = False,
     as_batch: Sequence[str] = (),
     key: str | None = None,
     copy: bool = False,
@@ -71,6 +72,7 @@ def embed(
         out: the file to write; by default none of an AnnData, else ``<name of the data>_<model>.h5ad`` in the working
             folder.
         recon: add the model's values as a layer; of counts those under the batches that `as_batch` names.
+        umap: add neighbors and a UMAP of the vectors, as scanpy writes them.
         key: what the names of all that is added are made of; by default the model's name.
         force: replace a file that exists, and names in the data that are taken.
 
@@ -83,7 +85,7 @@ def embed(
         out = embedded_path(source, data) if out is None else out
     elif copy:
         data = data.copy()
-    return embed_new(source, data, out, recon=recon, as_batch=as_batch, key=key, force=force)
+    return embed_new(source, data, out, recon=recon, umap=umap, as_batch=as_batch, key=key, force=force)
 
 
 def embedded_path(source: Source, data: str | Path) -> Path:

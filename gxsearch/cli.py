@@ -146,6 +146,7 @@ def best(run: str, form: str) -> None:
 @click.argument("data")
 @click.option("-o", "--out", metavar="OUT.h5ad", help="Where to write; by default <data>_<model>.h5ad, here.")
 @click.option("--recon", is_flag=True, help="Add the reconstructed values as a layer.")
+@click.option("--umap", is_flag=True, help="Add neighbors and a UMAP of the vectors, as scanpy writes them.")
 @click.option("--as-batch", multiple=True, metavar="NAME", help="Of counts: --recon as if all rows were of this batch.")
 @click.option("--key", metavar="NAME", help="Name what is added so; by default as the model is called.")
 @click.option("--force", is_flag=True, help="Replace a file that exists, and names in the data that are taken.")

@@ -65,7 +65,7 @@ def genes(found: Similar) -> dict[str, Any]:
 def embedded(adata: Any, out: str) -> dict[str, Any]:
     """Return what was added to an AnnData: file, rows, obsm and varm (names -> shapes)."""
     known = adata.uns["gxsearch"]
-    obsm = {key: adata.obsm[key].shape for key in adata.obsm if key.removeprefix("X_") in known}
+    obsm = {key: adata.obsm[key].shape for key in adata.obsm if key.removeprefix("X_").removesuffix("_umap") in known}
     varm = {key: adata.varm[key].shape for key in adata.varm if key in known}
     return {"file": out, "rows": adata.n_obs, "obsm": obsm, "varm": varm}
 

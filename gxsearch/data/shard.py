@@ -201,7 +201,7 @@ def _frame(node: Any, wanted: Callable[[str], bool]) -> tuple[pd.DataFrame, list
 
 
 def _matrix(file: Any, layer: str | None, found: Findings) -> Any:
-    if layer is None and "X" in file:
+    if layer is None and "X" in file and getattr(file["X"], "shape", ()) is not None:  # anndata 0.12.0 writes no X so
         return file["X"]
     layers = [str(name) for name in file["layers"]] if "layers" in file else []
     if layer is None:

@@ -13,7 +13,7 @@ from gxsearch.errors import DataError, Fault
 
 PROVENANCE = "gxsearch"
 """The key of uns under which each model says, by its own key, where its outputs are from: one JSON string."""
-_PLACES = ("obs", "var", "obsm", "varm", "layers", "uns")
+_PLACES = ("obs", "var", "obsm", "varm", "obsp", "layers", "uns")
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 

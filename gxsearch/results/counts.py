@@ -9,11 +9,11 @@ import torch
 from anndata import AnnData
 
 from gxsearch.data.counts import CountsView
-from gxsearch.data.ensembl import partners
 from gxsearch.data.table import Table
 from gxsearch.errors import SpecError, did_you_mean
 from gxsearch.results import classes
 from gxsearch.results.package import Package
+from gxsearch.results.placed import placed
 from gxsearch.training.count_baselines import expressions
 
 
@@ -25,7 +25,7 @@ def add(adata: AnnData, found: Package, table: Table) -> None:
     """
     name, view, model = found.key, found.view, found.model
     adata.obs[f"{name}_library"] = view.totals(table)
-    adata.var[f"{name}_dispersion"] = _placed(model.dispersion(), found.genes, adata)
+    adata.var[f"{name}_dispersion"] = placed(model.dispersion(), found.genes, adata.var_names)
     classes.add(adata, found, table, view.classes)
 
 
@@ -38,7 +38,7 @@ def recon(adata: AnnData, found: Package, vectors: np.ndarray, as_batch: Sequenc
         SpecError: when a batch is none of the training's.
     """
     codes = chosen(found.view, found.model.mix, as_batch)
-    return np.ascontiguousarray(_placed(expressions(found.model, vectors, codes).T, found.genes, adata).T)
+    return np.ascontiguousarray(placed(expressions(found.model, vectors, codes).T, found.genes, adata.var_names).T)
 
 
 def chosen(view: CountsView, mix_c: torch.Tensor, names: Sequence[str]) -> torch.Tensor | None:
@@ -62,11 +62,3 @@ def chosen(view: CountsView, mix_c: torch.Tensor, names: Sequence[str]) -> torch
         parts[column] = torch.zeros_like(parts[column])
         parts[column][view.categories[column].index(category)] = 1.0
     return torch.cat(list(parts.values()))
-
-
-def _placed(values: np.ndarray, genes: np.ndarray, adata: AnnData) -> np.ndarray:
-    """Return values (g, ...) in the order of an AnnData's genes; NaN where the model has none."""
-    place = np.array(partners(adata.var_names.astype(str).tolist(), genes.tolist()))
-    placed = values[place].astype(np.float32)
-    placed[place < 0] = np.nan
-    return placed

@@ -19,7 +19,6 @@ from sklearn.decomposition import PCA
 from gxsearch.config import read as read_config
 from gxsearch.data import h5ad
 from gxsearch.data.counts import CountsView
-from gxsearch.data.ensembl import partners
 from gxsearch.data.series import SeriesView
 from gxsearch.data.survey import Moments
 from gxsearch.data.table import PARTS, Table
@@ -28,14 +27,15 @@ from gxsearch.data.values import Matrix
 from gxsearch.errors import DataError
 from gxsearch.models import registry
 from gxsearch.models.base import Decodes, EmbedsGenes
-from gxsearch.results import adding, outputs, package
+from gxsearch.results import adding, neighborhood, outputs, package
 from gxsearch.results import counts as count_outputs
 from gxsearch.results.adding import PROVENANCE
 from gxsearch.results.first import joined
 from gxsearch.results.package import Package
+from gxsearch.results.placed import placed
+from gxsearch.results.recon import values
 from gxsearch.results.run_dir import RunDir
-from gxsearch.training.curves import decoded, default_clusters, divide
-from gxsearch.training.embedding import reconstruct
+from gxsearch.training.curves import default_clusters, divide
 from gxsearch.training.token_baselines import reader as token_reader
 
 CONTROL = "X_pca"
@@ -89,6 +89,7 @@ def embed_new(
     out: str | Path | None,
     *,
     recon: bool = False,
+    umap: bool = False,
     as_batch: Sequence[str] = (),
     key: str | None = None,
     force: bool = False,
@@ -96,15 +97,16 @@ def embed_new(
 ) -> AnnData:
     """Add vectors of a run's best model, a trial's, or an exported one's, to a data set; write it to `out`, if given.
 
-    Everything that the data set has is kept. With `recon`, layers["fe_recon"] holds the model's values (n, g) in
-    units of the transformed data, NaN for genes that it lacks; of counts, those expected at the median total, under
-    the batches that `as_batch` chooses or the training's mix of them. With `key`, that takes the place of ``fe`` in
-    all names. What the same trial had added is replaced; else a name that is taken, and a file that exists, are
-    replaced only with `force`. An AnnData is changed only once all is known, in place.
+    Everything that the data set has is kept. With `recon`, layers["fe_recon"] holds the model's values (n, g) in units
+    of the transformed data, NaN for genes that it lacks; of counts, those expected at the median total, under the
+    batches that `as_batch` chooses or the training's mix of them. With `umap`, obsm["X_fe_umap"], uns["fe"] and
+    obsp["fe_*"] are what scanpy writes. With `key`, that takes the place of ``fe`` in all names. What the same trial
+    had added is replaced; else a name that is taken, and a file that exists, are replaced only with `force`. An AnnData
+    is changed only once all is known, in place.
 
     Raises:
-        DataError: when the data cannot be read or lacks genes, the model gives no values (`recon`), `out` exists, or
-            names are taken: E457, all of them.
+        DataError: when the data cannot be read or lacks genes, the model gives no values (`recon`) or its rows are
+            genes (`umap`), `out` exists, or names are taken: E457, all of them.
         RunError: when `source` is neither a run nor an exported model, or is damaged.
         UnsafeError: when `out` is a link.
     """
@@ -119,10 +121,14 @@ def embed_new(
         count_outputs.chosen(found.view, found.model.mix, as_batch)  # a wrong name is told before the data are read
     if recon and not isinstance(found.model, Decodes):
         raise DataError.one("E451", "--recon", f"{found.name} gives no expression values", "leave out --recon")
+    if umap and found.turned:
+        raise DataError.one("E451", "--umap", "scanpy maps rows of obs, and these are genes", "leave out --umap")
     if out is not None:
         h5ad.check_out(Path(out), force=force)
     adata = adding.whole(data) if isinstance(data, AnnData) else load(str(data))
     made = _made(adata, found, recon, as_batch, device)
+    if umap:
+        neighborhood.add(made, found.key)
     adding.add(adata, made, found.key, force=force)
     if out is not None:
         h5ad.write(adata, Path(out), keep_text=True)
@@ -137,7 +143,7 @@ def _made(adata: AnnData, found: Package, recon: bool, as_batch: Sequence[str], 
     _add(made, found, vectors, table.obs_names)
     outputs.add(made, found, table)
     if recon:
-        made.layers[f"{found.key}_recon"] = _values(made, found, table, vectors, as_batch)
+        made.layers[f"{found.key}_recon"] = values(made, found, table, vectors, as_batch)
     return made
 
 
@@ -177,13 +183,13 @@ def _add(adata: AnnData, found: Package, vectors: np.ndarray, rows: np.ndarray) 
     """Put the vectors of a table's rows (n, k), their names, and provenance into an AnnData."""
     own = found.model.gene_vectors() if isinstance(found.model, EmbedsGenes) else None
     if found.turned:
-        adata.varm[found.key] = _placed(vectors, rows, adata.var_names)
+        adata.varm[found.key] = placed(vectors, rows, adata.var_names)
         if own is not None:
-            adata.obsm[found.key] = _placed(own, found.genes, adata.obs_names)
+            adata.obsm[found.key] = placed(own, found.genes, adata.obs_names)
     else:
         adata.obsm[f"X_{found.key}"] = vectors
         if own is not None:
-            adata.varm[found.key] = _placed(own, found.genes, adata.var_names)
+            adata.varm[found.key] = placed(own, found.genes, adata.var_names)
     adata.uns[PROVENANCE] = {**adata.uns.get(PROVENANCE, {}), found.key: provenance(found)}
 
 
@@ -255,39 +261,3 @@ def _add_control(
     pieces = np.array_split(np.arange(table.n_obs), -(-table.n_obs // len(few)))
     scores = np.concatenate([pca.transform(read(rows)) for rows in pieces]).astype(np.float32)
     (adata.varm if turned else adata.obsm)[CONTROL] = scores
-
-
-def _placed(vectors: np.ndarray, names: np.ndarray, wanted: pd.Index) -> np.ndarray:
-    """Return the named vectors (g, k) in the order of an AnnData's names; NaN where the model has none."""
-    place = np.array(partners(wanted.astype(str).tolist(), names.tolist()))
-    placed = vectors[place].astype(np.float32)
-    placed[place < 0] = np.nan
-    return placed
-
-
-def _values(adata: AnnData, found: Package, table: Table, vectors: np.ndarray, as_batch: Sequence[str]) -> np.ndarray:
-    if isinstance(found.view, CountsView):
-        return count_outputs.recon(adata, found, vectors, as_batch)
-    series = isinstance(found.view, SeriesView)
-    return _recon_series(found, table, vectors) if series else _recon(adata, found, vectors)
-
-
-def _recon_series(found: Package, table: Table, vectors: np.ndarray) -> np.ndarray:
-    """Return the model's values (samples, genes) at the time of each sample, without effects of batches.
-
-    Of a model that is given batches they are those under the batch of most times.
-    """
-    if found.view.timeline.batches:
-        y_nt = decoded(found.model, found.view, vectors, found.view.time_t)[1]
-    else:
-        y_nt = reconstruct(found.model, vectors)
-    values_nt = found.view.curves(table).restored(y_nt)
-    return np.ascontiguousarray(values_nt[:, found.view.places(table)].T)
-
-
-def _recon(adata: AnnData, found: Package, vectors: np.ndarray) -> np.ndarray:
-    """Return the model's values as the AnnData is (n, g), from the vectors of the rows."""
-    values_gn = reconstruct(found.model, vectors).T
-    if found.turned:  # rows are all genes of the AnnData, in its order
-        return np.ascontiguousarray(_placed(values_gn, found.genes, adata.obs_names))
-    return np.ascontiguousarray(_placed(values_gn, found.genes, adata.var_names).T)

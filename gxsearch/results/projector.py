@@ -69,8 +69,7 @@ def _picture(run: RunDir, vectors: Vectors, model: str) -> bytes:
     about = vectors.frame.iloc[flat.rows]
     label = next((c for c in about if not is_number(about[c]) and about[c].nunique() <= LEGIBLE), None)
     labels = None if label is None else about[label].astype(str).to_numpy()
-    title = f"{model}: {', '.join(flat.axes)}" + ("" if label is None else f", by {label}")
-    return scatter(flat.points, labels, title)
+    return scatter(flat.points, labels, model if label is None else f"{model}, by {label}", flat.axes)
 
 
 def _drawn(vectors: Vectors) -> Vectors:

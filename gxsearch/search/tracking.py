@@ -126,7 +126,8 @@ class Trackers:
         told = sender.told
         lost = sum(trial.state != "running" for trial in trials(self._run.ledger)) - told["ended"]
         refused = sum(what.startswith("trial") for what in told["refused"])
-        what = [f"{lost + refused} trials"] if lost + refused else []
+        n = lost + refused
+        what = [f"{n} trial{'s' * (n != 1)}"] if n else []
         what += ["the results"] if results and (not told["results"] or "results" in told["refused"]) else []
         what = " and ".join(what) or "how it ended"
         again = "" if told["closed"] else f"; to send it: gxsearch resume {self._run.outermost}"

@@ -19,6 +19,7 @@ from gxsearch.models.base import GeneModel, KeepsRowVectors
 
 _FIRST_PICTURE_S = 1.0
 _NOT_SHOWN = {"epoch", "best_epoch", "saved", "last"}
+_DIMENSIONS = ("dimension 1", "dimension 2")
 _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000", "#999999", "#7A4FBF")
 
 
@@ -111,7 +112,9 @@ def show(board: Board, metrics: Mapping[str, float], model: GeneModel, table: Ta
         board.picture("embedding", lambda: scatter(z_nk, labels, f"epoch {epoch}"), epoch)
 
 
-def scatter(z_nk: np.ndarray, labels_n: np.ndarray | None, title: str) -> bytes:
+def scatter(
+    z_nk: np.ndarray, labels_n: np.ndarray | None, title: str, axes_names: tuple[str, str] = _DIMENSIONS
+) -> bytes:
     """Draw a 2-D embedding (n, 2) colored by label as a PNG."""
     from matplotlib.figure import Figure  # half a second that a trial without a 2-D embedding need not pay
 
@@ -123,7 +126,7 @@ def scatter(z_nk: np.ndarray, labels_n: np.ndarray | None, title: str) -> bytes:
         axes.scatter(*z_nk[rows].T, s=8, color=_COLORS[i % len(_COLORS)], label=None if name is None else str(name))
     if labels_n is not None and len(classes) <= 30:
         axes.legend(fontsize=7, markerscale=2, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    axes.set(title=title, xlabel="dimension 1", ylabel="dimension 2")
+    axes.set(title=title, xlabel=axes_names[0], ylabel=axes_names[1])
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

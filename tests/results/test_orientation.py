@@ -14,6 +14,7 @@ from gxsearch.data.sources import load
 from gxsearch.errors import DataError
 from gxsearch.results import embed, report
 from gxsearch.results.package import of_run
+from gxsearch.training.embedding import reconstruct
 
 PATH = "sim_series?n=24&g=90"
 SPEC = """\
@@ -64,7 +65,7 @@ def test_new_genes_of_the_same_samples_get_vectors_and_values(run, tmp_path: Pat
     assert out.varm[found.name].shape == (35, 3) and np.isfinite(out.varm[found.name]).all()
     own = anndata.read_h5ad(run.embeddings).varm[found.name][5:40]
     np.testing.assert_allclose(out.varm[found.name], own, rtol=1e-3, atol=1e-4)
-    values_gn = embed.reconstruct(found.model, out.varm[found.name])
+    values_gn = reconstruct(found.model, out.varm[found.name])
     order = [found.genes.tolist().index(name) for name in new.obs_names]
     np.testing.assert_allclose(out.layers[f"{found.name}_recon"], values_gn.T[order], rtol=1e-5)
 
