@@ -140,6 +140,9 @@ def test_the_sixth_architecture_is_searched(tmp_path):
     (run,) = tmp_path.iterdir()
     scores = json.loads((run / "results" / "scores.json").read_text())
     assert scores["test/knn"] > 0.4 and scores["test/masked_r2"] > 0.05
+    alone = [sys.executable, "-c", f"import gxsearch as gx; gx.load({str(run)!r})"]
+    read = subprocess.run(alone, env=environment(), capture_output=True, text=True)
+    assert "E310" in read.stderr and "GXSEARCH_MODELS" in read.stderr  # a run says of no code where it is
 
 
 @pytest.mark.slow
