@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import io
+import logging
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +20,13 @@ _PAGE = '<pre style="white-space:pre;overflow-x:auto;line-height:1.35">{code}</p
 def in_notebook() -> bool:
     """Say whether this process is the kernel of a notebook."""
     return hasattr(builtins, "__IPYTHON__") and "ipykernel" in sys.modules
+
+
+def hush() -> None:
+    """Have a notebook not be asked, by libraries on their import, for widgets that nothing of ours uses."""
+    if in_notebook():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        logging.getLogger("ray.widgets").setLevel(logging.ERROR)
 
 
 class Cell:

@@ -14,7 +14,7 @@ from gxsearch.changes import Changes, as_sets
 from gxsearch.errors import GxError, SpecError
 from gxsearch.results.run_dir import RunDir
 from gxsearch.run import Run, located
-from gxsearch.screen import sayer
+from gxsearch.screen import hush, sayer
 from gxsearch.search.spec import Spec, from_mapping
 
 if TYPE_CHECKING:
@@ -195,7 +195,8 @@ def refit(
 
 @contextmanager
 def in_python() -> Iterator[None]:
-    """Have errors tell how to go on in the words of Python."""
+    """Have errors tell how to go on in the words of Python, and a notebook be spared what libraries say."""
+    hush()
     try:
         yield
     except GxError as error:

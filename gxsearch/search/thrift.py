@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from ray.tune.progress_reporter import TrialProgressCallback
+from ray.tune.progress_reporter import ProgressReporter, TrialProgressCallback
 
 
 class Thrift:
@@ -59,3 +59,11 @@ class Mute(TrialProgressCallback):
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Print nothing."""
+
+
+class Silent(ProgressReporter):
+    """Takes the place of what Tune shows in a notebook, for which it clears the cell's output of all that is there."""
+
+    def should_report(self, trials: list[Any], done: bool = False) -> bool:
+        """Report nothing."""
+        return False

@@ -28,7 +28,7 @@ from gxsearch.search.orphans import Orphans
 from gxsearch.search.referee import Referee, Standing
 from gxsearch.search.refit import place_of
 from gxsearch.search.spec import Spec
-from gxsearch.search.thrift import Mute, Thrift
+from gxsearch.search.thrift import Mute, Silent, Thrift
 from gxsearch.search.trial import GxTrial, TrainerTrial
 from gxsearch.search.watchdog import STALLED
 from gxsearch.training.course import is_last
@@ -76,6 +76,7 @@ def search(
                 scheduler=Verdicts(referee, numbers, room, slots),
                 stop=Whistle(referee, caught, room),
                 callbacks=[Pulse(referee, numbers, deadline, tick), Mute()],
+                progress_reporter=Silent(),
                 reuse_actors=True,
                 max_concurrent_trials=slots,
                 max_failures=RETRIES,
