@@ -46,7 +46,8 @@ def main(
         for panel, what in zip(column, (batch, label), strict=True):
             margin = "right margin" if title == list(titles.values())[-1] else None
             words = f"{title}\n{what} told by neighbors: {told[title][what]:.2f}"
-            sc.pl.umap(adata, color=what, ax=panel, show=False, title=words, legend_loc=margin, frameon=False)
+            look = {"title": words, "legend_loc": margin, "size": 25, "frameon": False}
+            sc.pl.umap(adata, color=what, ax=panel, show=False, **look)
     figure.savefig(Path(out) / "nbvae_batches.png")
     table = pd.DataFrame(told).T
     table.to_csv(Path(out) / "told_by_neighbors.csv")

@@ -18,7 +18,7 @@ from sklearn.decomposition import PCA
 
 import gxsearch as gx
 
-DATA, LABEL = "sim_phenotypes?n=600&g=60&donors=12", "cell_type"
+DATA, LABEL = "sim_phenotypes?n=480&g=60&donors=12", "cell_type"
 
 
 def main(out: str = "examples_out/transformer_annotation") -> None:
@@ -54,7 +54,7 @@ def table(axes, confusion: pd.DataFrame) -> None:
 
 def beside(axes, cells, drawn: dict) -> None:
     """Draw real cells and those drawn under each type on the real cells' principal components."""
-    sc.pp.normalize_total(cells, target_sum=1e4)
+    sc.pp.normalize_total(cells)
     sc.pp.log1p(cells)  # as the model read them
     pca = PCA(2, random_state=0).fit(cells.X.toarray())
     real = pca.transform(cells.X.toarray())
@@ -77,7 +77,7 @@ def settings() -> dict:
             "transform": ["normalize", "log1p"],
             "label": LABEL,
             "split": {"val": 0.15, "test": 0.35, "group": "donor"},
-            "view": {"binning": "quantile", "n_bins": 5, "phenotypes": [LABEL, "sex"]},
+            "view": {"binning": "quantile", "n_bins": 5, "phenotypes": [LABEL]},
         },
         "objective": {"metric": "val/balanced_accuracy"},
         "space": {"model": {}, "train": {}},

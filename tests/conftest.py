@@ -8,7 +8,8 @@ import pytest
 from hypothesis import settings
 
 TOY = Path(__file__).parent / "toy"
-os.environ["GXSEARCH_MODELS"] = str(TOY)  # read when gxsearch.models is first imported
+# Read when gxsearch.models is first imported. Who names a folder of models has the contract tests run on them too.
+os.environ["GXSEARCH_MODELS"] = os.pathsep.join([str(TOY), os.environ.get("GXSEARCH_MODELS", "")])
 # Shells have what they start in the background ignore Ctrl-C, and commands inherit that from these tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("gxsearch", deadline=None)  # how long an example takes is the machine's affair

@@ -43,5 +43,7 @@ def get(name: str, where: str = "") -> type[GeneModel]:
     if name not in _registered and name in names():
         importlib.import_module(f"gxsearch.models.{name}")
     if name not in _registered:
-        raise SpecError.one("E310", where, f"unknown model '{name}'", did_you_mean(name, names()))
+        hint = did_you_mean(name, names())
+        own = "" if hint.startswith("did") else "; one of your own is found in a folder that GXSEARCH_MODELS names"
+        raise SpecError.one("E310", where, f"unknown model '{name}'", f"{hint}{own}")
     return _registered[name]
