@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         TrialError,
         UnsafeError,
     )
+    from gxsearch.looking import doctor, init, schema
     from gxsearch.run import Run, Trial
     from gxsearch.search.spec import Spec
     from gxsearch.search.stopped import Interrupted
@@ -48,6 +49,7 @@ _HOMES = {
     "asking": "ablate architectures best check confirm export grid read replay report status trials",
     "compared": "Comparison compare",
     "errors": "DataError Fault GxError ResourceError RunError RunFailed SpecError TrialError UnsafeError",
+    "looking": "doctor init schema",
     "run": "Run Trial",
     "search.spec": "Spec",
     "search.stopped": "Interrupted",
@@ -56,7 +58,8 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 __all__ = ["Comparison", "DataError", "Fault", "GxError", "Interrupted", "ResourceError", "Run", "RunError"]
 __all__ += ["RunFailed", "Spec", "SpecError", "Trial", "TrialError", "UnsafeError", "ablate", "architectures", "best"]
-__all__ += ["check", "compare", "confirm", "embed", "export", "generate", "genes", "grid", "load", "load_spec"]
+__all__ += ["check", "compare", "confirm", "doctor", "embed", "export", "generate", "genes", "grid", "init", "load"]
+__all__ += ["load_spec", "schema"]
 __all__ += ["open_model", "pl", "predict", "pseudobulk", "read", "refit", "replay", "report", "resume", "status"]
 __all__ += ["tl", "train", "trials", "tune", "warmed"]
 

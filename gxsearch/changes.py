@@ -15,6 +15,7 @@ PLACES = {
     "concurrent": "resources.concurrent",
     "gpus": "resources.gpus",
     "seed": "search.seed",
+    "track": "track",
 }
 """Where each stands in the file."""
 
@@ -28,6 +29,7 @@ class Changes(TypedDict, total=False):
     concurrent: int
     gpus: float | Literal["auto"]
     seed: int
+    track: Mapping[str, str]
 
 
 def as_sets(given: Mapping[str, Any]) -> list[str]:

@@ -38,10 +38,14 @@ class Running(TypedDict, total=False):
 
 
 class Place(TypedDict, total=False):
-    """What a training runs on: `trainer`, Ray's TorchTrainer also for one worker; `address`, of the Ray for it."""
+    """What a training runs on, and who is told.
+
+    These are `trainer`, Ray's TorchTrainer also for one worker; `address`, of the Ray for it; `track`, {"mlflow": URI}.
+    """
 
     trainer: bool
     address: str
+    track: Mapping[str, str]
 
 
 def load_spec(given: Given, *sets: str) -> Spec:
@@ -83,7 +87,8 @@ def tune(
         address: ``local`` starts a Ray of its own on this machine; else that of a cluster.
         warm: older runs whose `top` best settings each are tried first.
         quiet: show no progress. say: is told what is being done, instead of printing it.
-        changes: trials, epochs, time ("30m"), concurrent, gpus, seed, instead of those of the file.
+        changes: trials, epochs, time ("30m"), concurrent, gpus, seed, and track ({"mlflow": URI}), instead of those of
+            the file.
 
     Raises:
         SpecError, DataError, ResourceError: before anything was started.
@@ -104,6 +109,7 @@ def resume(
     *,
     trials: int | str | None = None,
     time: str | None = None,
+    track: Mapping[str, str] | None = None,
     address: str = api.LOCAL,
     quiet: bool = False,
     say: Say | None = None,
@@ -113,6 +119,7 @@ def resume(
     Args:
         run: a run, or a comparison, whose budget is that which it was begun with.
         trials: a new number of them, or "+4" for so many more. time: a new time of the whole search, "30m".
+        track: trackers beside those that it was begun with, {"mlflow": URI}.
         address, quiet, say: as in `tune`.
 
     Raises:
@@ -124,12 +131,14 @@ def resume(
 
     with in_python():
         if is_comparison(located(run)):
-            if trials or time:
-                what = "the budget of a comparison is that which it was begun with"
-                raise SpecError.one("E346", "trials" if trials else "time", what, "leave it out")
+            odd = next((name for name, given in (("trials", trials), ("time", time), ("track", track)) if given), None)
+            if odd:
+                what = "budget and trackers of a comparison are those which it was begun with"
+                raise SpecError.one("E346", odd, what, "leave it out")
             return compared.resumed(run, address=address, quiet=quiet, say=say or sayer(quiet))
         budget = listing.budget_change(located(run), None if trials is None else str(trials), time)
         options = {"address": address, "quiet": quiet, "say": say or sayer(quiet)}
+        options |= {"track": [f"{name}={target}" for name, target in (track or {}).items()]}
         api.resume(located(run), budget=budget, **options)
         return Run(located(run))
 
@@ -144,7 +153,7 @@ def train(
     name: str | None = None,
     quiet: bool = False,
     say: Say | None = None,
-    **place: Unpack[Place],
+    **more: Unpack[Place],
 ) -> Run:
     """Train once, without a search; the run is that of a search of one trial.
 
@@ -152,15 +161,15 @@ def train(
 
     Args:
         trial: a `Trial`, its path (RUN/017), a run for its best, or settings by their paths.
-        workers: processes that train together. place: as `Place` says.
+        workers: processes that train together. more: as `Place` says.
         spec, sets, out, name, quiet, say: as in `tune`.
     """
     from gxsearch import listing
 
     with in_python():
-        loaded = load_spec(spec, *sets)
+        loaded = load_spec(spec, *sets, *as_sets({"track": more.pop("track", None)}))
         params = trial if trial is None or isinstance(trial, dict) else listing.trial_at(located(trial)).params
-        options = {"workers": workers, "quiet": quiet, "say": say or sayer(quiet), **place}
+        options = {"workers": workers, "quiet": quiet, "say": say or sayer(quiet), **more}
         out = runs(out)
         return _at(api.train(loaded, trial=params, out=out, name=name, **options), out)
 

@@ -36,6 +36,7 @@ FLOORS = {
     "starting": 5,
     "finished": 5,
     "listing": 5,
+    "looking": 5,
     "outcome": 5,
     "overview": 5,
     "serving": 5,
