@@ -69,8 +69,7 @@ def embed(
 
     Args:
         data: an AnnData, to which is added in place (with `copy`, to a copy of it), or the name, path or URI of one.
-        out: the file to write; by default none of an AnnData, else ``<name of the data>_<model>.h5ad`` in the working
-            folder.
+        out: the file to write; by default none of an AnnData, else ``<name of the data>_<model>.h5ad``, here.
         recon: add the model's values as a layer; of counts those under the batches that `as_batch` names.
         umap: add neighbors and a UMAP of the vectors, as scanpy writes them.
         key: what the names of all that is added are made of; by default the model's name.
