@@ -184,9 +184,10 @@ def _group(found: Roles, fine: dict[str, Column], wish: Wish, obs: pd.DataFrame)
     name = wish.group or _first([n for n in able if found.columns[n].classes >= LEAST_GROUPS], GROUPS)
     found.group = name
     if name is not None:
-        rows = n / max(1, found.columns[name].classes) if name in found.columns else 0
+        k = found.columns[name].classes
+        rows = f"{n / max(1, k):,.{int(n < 10 * k)}f}"
         by = "as asked for" if wish.group else "by its name"
-        found.told["group"] = f"{name}: {found.columns[name].classes} with {rows:,.{int(rows < 10)}f} rows each on average, {by}"
+        found.told["group"] = f"{name}: {k} with {rows} rows each on average, {by}"
         more = [other for other in able if other != name and _first([other], GROUPS)]
         found.told["group"] += f"; also possible: {', '.join(more)}" if more else ""
     elif few := _first(able, GROUPS):

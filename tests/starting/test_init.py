@@ -388,3 +388,22 @@ def test_a_model_of_ones_own_is_told_so(home):
         drafting.write(save(counts()), "toy", None, force=False)
 
     assert error.value.faults[0].code == "E465"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "data"),
+    [
+        ("fe", "sim_bulk?n=60&g=40"),
+        ("vae", "sim_bulk?n=60&g=40"),
+        ("nbvae", "sim_counts?n=80&g=40"),
+        ("spatial", "sim_spatial?n=400&g=40"),
+        ("rvagene", "sim_series?n=20&g=60"),
+        ("transformer", "sim_phenotypes?n=80&g=40"),
+    ],
+)
+def test_a_spec_trains(model, data, home):
+    path = drafting.write(drafting.look(data, Wish()), model, None, force=True)
+    run = api.train(api.load_spec(path, "budget.epochs=1", "stop=none"), quiet=True, say=lambda text: None)
+
+    assert (run.path / "results" / "leaderboard.csv").exists()
