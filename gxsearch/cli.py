@@ -20,7 +20,11 @@ from gxsearch.verdicts import compare, confirm, is_comparison
 from gxsearch.watching import board, dash, status
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Shells complete verbs, options, runs, models and settings: gxsearch completion --help says how.",
+)
 @click.version_option(__version__, "-V", "--version")
 def cli() -> None:
     """Find, train and compare models that learn representations of gene expression."""

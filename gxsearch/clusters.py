@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from gxsearch.answer import answer, asked, say
+from gxsearch.answer import answer, asked, sayer
 from gxsearch.verbs import Verbs, named
 
 SETS = click.option("-s", "--set", "sets", multiple=True, metavar="NAME=VALUE", help="Fill in ${GXSEARCH_NAME}.")
@@ -127,7 +127,7 @@ def _do(steps: Sequence[Any], dry_run: bool) -> None:
     from gxsearch.cluster.step import run
 
     if not dry_run:
-        run(steps, say, aside=asked().json)
+        run(steps, sayer(), aside=asked().json)
     if dry_run or asked().json:
         told = {"dry_run": dry_run, "commands": list(map(str, steps))}
         answer(lambda: "\n".join(map(str, steps)), lambda: told)

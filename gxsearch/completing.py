@@ -21,7 +21,9 @@ _NO_SPACE = "    [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *= ]] && compop
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the script by which a shell completes verbs, options, runs, models and settings.
+    """Print the script by which a shell completes words.
+
+    It offers verbs, options, runs, spec files, models, and settings after -s.
 
     \b
     bash:  echo 'eval "$(gxsearch completion bash)"' >> ~/.bashrc

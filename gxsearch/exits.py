@@ -25,10 +25,8 @@ def run(cli: click.Group, args: Sequence[str]) -> None:
     before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGUSR1)}
     try:
         cli(args=list(args), prog_name="gxsearch", standalone_mode=False, obj=asked)
-        if sys.stdout is not None:  # it may have been closed
-            sys.stdout.flush()
-    except (Unread, BrokenPipeError):
-        hush(sys.stdout)  # whoever read has read enough
+    except Unread:  # whoever read has read enough
+        hush(asked.out or sys.stdout)
         sys.exit(128 + signal.SIGPIPE)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - who wants the traceback asks for it
         if debug and not isinstance(error, click.ClickException | click.Abort | KeyboardInterrupt):
@@ -36,8 +34,7 @@ def run(cli: click.Group, args: Sequence[str]) -> None:
         faults, code = _read(error, _context(cli, args))
         _show(error, faults)
         if (asked.json or "--json" in args) and not (asked.answered or asked.deaf):
-            told = [{"code": f.code, "where": f.where, "what": f.what, "fix": f.fix} for f in faults]
-            click.echo(dumps(event("error", code=faults[0].code, exit=code, faults=told)), file=asked.out)
+            _tell(asked, faults, code)
         sys.exit(code)
     finally:
         for number, handler in before.items():
@@ -96,6 +93,15 @@ def _usage(error: click.ClickException, context: click.Context) -> Fault:
         hint = did_you_mean(error.option_name, [o for p in context.command.params for o in p.opts if o[:2] == "--"])
         what += f"; {hint}" if hint.startswith("did") else ""
     return Fault(USAGE, path, what, f"usage: {usage}; more: {path} --help")
+
+
+def _tell(asked: Asked, faults: Sequence[Fault], code: int) -> None:
+    """Write faults as JSON where the result would have been."""
+    told = [{"code": f.code, "where": f.where, "what": f.what, "fix": f.fix} for f in faults]
+    try:
+        click.echo(dumps(event("error", code=faults[0].code, exit=code, faults=told)), file=asked.out)
+    except BrokenPipeError:
+        hush(asked.out or sys.stdout)
 
 
 def _show(error: BaseException, faults: Sequence[Fault]) -> None:

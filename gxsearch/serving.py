@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gxsearch.answer import answer, leavable, say
+from gxsearch.answer import answer, leavable, sayer
 from gxsearch.errors import ResourceError, RunError, RunFailed
 from gxsearch.results.run_dir import COMPARISON, RunDir
 
@@ -115,7 +115,7 @@ def _serve(words: Sequence[str], host: str, port: int, name: str, also: Callable
             with leavable():
                 _wait(child, host, port, name, log)
                 answer(lambda: url, lambda: {"url": url, "pid": child.pid})
-                say(f"{name} runs until Ctrl-C")
+                sayer()(f"{name} runs until Ctrl-C")
                 while child.poll() is None:
                     also()
                     _nap(child, 2.0)

@@ -35,7 +35,7 @@ def status(run: str, watch: bool) -> None:
 @HOST
 @PORT
 def board(run: str, host: str, port: int | None) -> None:
-    """Show a run, or all searches of a comparison, in TensorBoard, until Ctrl-C."""
+    """Show a run or a comparison in TensorBoard, until Ctrl-C."""
     from gxsearch import serving
 
     serving.board(run, host, port)
@@ -46,7 +46,10 @@ def board(run: str, host: str, port: int | None) -> None:
 @HOST
 @PORT
 def dash(run: str, host: str, port: int | None) -> None:
-    """Show the trials of a run in optuna-dashboard, until Ctrl-C; it sees a copy, which follows the run."""
+    """Show a run's trials in optuna-dashboard, until Ctrl-C.
+
+    It sees a copy of the study, which follows the run: nothing that is changed there changes the run.
+    """
     from gxsearch import serving
 
     serving.dash(run, host, port)

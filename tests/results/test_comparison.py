@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import gxsearch
-from gxsearch import api, comparing, confirming, steps
+from gxsearch import api, comparing, confirming, events, outcome, standing, steps
 from gxsearch.errors import RunError, SpecError
 from gxsearch.results import compare_report, comparison, confirmation, leaderboard
 from gxsearch.results.compare_dir import CompareDir
@@ -75,6 +75,16 @@ def compared(files, tmp_path_factory):
         return comparing.compare(
             files, trials=2, sets=["stop=none", "budget.epochs=5"], out=out, name="both", quiet=True
         )
+
+
+def test_a_comparison_is_told_as_strict_json_and_its_state_with_each_search(compared):
+    told = json.loads(events.dumps(outcome.compared(compared)), parse_constant=lambda word: pytest.fail(word))
+    state = standing.facts(str(compared.path))
+
+    assert told["sentences"] == comparison.read(compared)["sentences"] == state["verdict"]
+    assert Path(told["files"]["leaderboard"]).is_file() and state["state"] == "done" and state["asked"] == 4
+    assert {name: found["state"] for name, found in state["searches"].items()} == {"narrow": "done", "wide": "done"}
+    assert "is better than" in standing.status(str(compared.path), as_json=False)
 
 
 def test_a_planted_winner_is_found_and_the_verdict_says_how_sure_that_is(compared):

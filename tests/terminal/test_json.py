@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from command_line import TOY, process, strict
 
-from gxsearch import answer, events
+from gxsearch import answer, events, standing
 from gxsearch.cli import cli
 from gxsearch.results.ledger import Ledger
 from gxsearch.results.run_dir import RunDir
@@ -137,6 +139,20 @@ def test_after_a_result_no_error_follows_on_standard_output(call, tmp_path):
     status, out, err = call("cluster", "lint", str(tmp_path / "bad.yaml"), "--json")
 
     assert status == 3 and err.startswith("error[E") and strict(out)["files"][0]["faults"]
+
+
+def test_an_error_that_nobody_reads_ends_quietly():
+    with subprocess.Popen(
+        [sys.executable, "-m", "gxsearch.cli", "tune", "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        running.stdout.close()
+        err = running.stderr.read().decode()
+
+    assert running.returncode == 2 and err.startswith("error[E200]") and err.count("\n") == 1
+
+
+def test_what_status_tells_is_what_the_table_says(run):
+    assert TABLE["status"] == set(standing.facts(str(run)))
 
 
 def test_best_takes_json_by_either_name(run, call):
