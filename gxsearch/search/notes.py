@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+METRICS = "metrics.ndjson"
+"""Of a trial's folder: a line for each epoch that was judged."""
+
 
 class Notes:
     """Lines of JSON, appended; the last one of a key counts.

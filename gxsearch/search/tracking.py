@@ -138,6 +138,7 @@ class Trackers:
         told = sender.told
         try:
             lost = sum(trial.state != "running" for trial in trials(self._run.ledger)) - told["ended"]
+            lost = max(0, lost)  # a start of a search that was killed may have sent some that it did not note
         except GxError:  # the run folder is gone, or damaged, which the search itself tells
             lost = 0
         refused = sum(what.startswith("trial") for what in told["refused"])
