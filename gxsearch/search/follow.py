@@ -19,7 +19,7 @@ from typing import Any, TextIO
 
 from gxsearch.results.ledger import parse
 from gxsearch.results.run_dir import RunDir
-from gxsearch.search.notes import Notes
+from gxsearch.search.notes import METRICS, Notes
 from gxsearch.search.tracker import Piece, Refused, Results, Tracker, make
 
 POLL_S = 0.5
@@ -56,6 +56,7 @@ class Follower:
         self._run, self._name, self._asked, self._uri = run, name, asked, uri
         self._tracker: Tracker | None = None
         self._pieces: dict[int, Piece] = {}
+        self._since: dict[int, int] = {}
         self._at = 0
         self._refused: dict[str, str] = {}
         self.problem = ""
@@ -70,6 +71,7 @@ class Follower:
             self._open()
         while self._read():
             self._send()
+        self._send()  # what was judged meanwhile
         if state is None:
             return False
         if state == "done" and not self._notes["results"]:
@@ -92,9 +94,7 @@ class Follower:
         self._tracker = tracker
 
     def _read(self) -> bool:
-        """Take news from the ledger; return whether there are any to send."""
-        if self._pieces:
-            return True
+        """Take news from the ledger; return whether there are any."""
         with open(self._run.ledger, "rb") as file:
             if os.fstat(file.fileno()).st_size < self._at:
                 self._at = 0  # a machine that went down has lost its last lines
@@ -103,17 +103,32 @@ class Follower:
         data = data[: data.rfind(b"\n") + 1]
         for event in _events(data):
             piece = self._pieces.setdefault(event["trial"], Piece(event["trial"]))
+            self._since.setdefault(event["trial"], self._at)
             _add(piece, event)
         self._at += len(data)
-        return bool(self._pieces)
+        return bool(data)
 
     def _send(self) -> None:
-        ended = self._notes["ended"] or 0
-        for number, piece in list(self._pieces.items()):
-            self._try(f"trial {number}", lambda piece=piece: self._tracker.send(piece))
-            ended += piece.ended is not None
-            del self._pieces[number]
-        self._notes.add(at=self._at, ended=ended, results=False)
+        """Send all but the epochs that the search has not judged yet: it may find that they do not count."""
+        ended, before = self._notes["ended"] or 0, (self._notes["ended"], self._notes["at"])
+        try:
+            for number in list(self._pieces):
+                now, later = self._pieces[number].divided(self._judged(number))
+                if not now.empty:
+                    self._try(f"trial {number}", lambda piece=now: self._tracker.send(piece))
+                    ended += now.ended is not None
+                self._pieces[number] = later
+                if later.empty:
+                    del self._pieces[number], self._since[number]
+        finally:
+            at = min(self._since.values(), default=self._at)
+            if (ended, at) != before:
+                self._notes.add(at=at, ended=ended, results=False)
+
+    def _judged(self, number: int) -> int:
+        """Return how many epochs of a trial were judged: the lines that the scribe wrote of it."""
+        path = self._run.trial(number) / METRICS
+        return path.read_bytes().count(b"\n") if path.is_file() else 0
 
     def _try(self, what: str, send: Callable[[], None]) -> None:
         try:

@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+METRICS = "metrics.ndjson"
+"""Of a trial's folder: a line for each epoch that was judged."""
+
 
 class Notes:
     """Lines of JSON, appended; the last one of a key counts.
@@ -61,8 +64,8 @@ def target_of(path: Path) -> tuple[str, str] | None:
     """Return what an earlier start of a search was asked to send to, and its full address; None without one."""
     if not path.is_file():
         return None
-    first = path.read_text().partition("\n")[0]
     try:
+        first = path.read_text().partition("\n")[0]
         head = json.loads(first)
         return str(head["asked"]), str(head["uri"])
     except (ValueError, KeyError, TypeError):  # killed in its first line: nothing was sent

@@ -8,6 +8,7 @@ from typing import Any
 
 from gxsearch.results import mirror
 from gxsearch.results.run_dir import RunDir
+from gxsearch.search.notes import METRICS
 from gxsearch.search.referee import Standing
 from gxsearch.search.spec import Spec
 from gxsearch.training.board import Board
@@ -28,7 +29,7 @@ class Scribe:
         folder = self._run.trial(trial.number)
         if what == "epoch":
             folder.mkdir(parents=True, exist_ok=True)
-            with open(folder / "metrics.ndjson", "a") as file:
+            with open(folder / METRICS, "a") as file:
                 file.write(json.dumps(trial.history[-1]) + "\n")
         elif what == "ended":
             self._ended(trial)

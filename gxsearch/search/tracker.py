@@ -30,6 +30,16 @@ class Piece:
     epochs: list[tuple[int, dict[str, float], float]] = field(default_factory=list)
     ended: tuple[dict[str, Any], float] | None = None
 
+    def divided(self, judged: int) -> tuple[Piece, Piece]:
+        """Return what may be sent, with that many epochs judged, and what is kept until more are.
+
+        Once the trial has ended, all is sent but the epochs that do not count.
+        """
+        last = judged if self.ended is None else self.ended[0]["epochs"]
+        now = [epoch for epoch in self.epochs if epoch[0] <= last]
+        later = [] if self.ended is not None else [epoch for epoch in self.epochs if epoch[0] > last]
+        return Piece(self.number, self.created, now, self.ended), Piece(self.number, epochs=later)
+
     @property
     def empty(self) -> bool:
         """Whether it says nothing."""

@@ -15,11 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from gxsearch.errors import GxError
+from gxsearch.results.far import shown
 from gxsearch.results.ledger import trials
 from gxsearch.results.run_dir import RunDir
 from gxsearch.search.notes import target_of
 from gxsearch.search.sections import TRACKERS, Track
 from gxsearch.search.stopped import Interrupted
+from gxsearch.search.track import odd_target
 
 _MILD = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the follower tries again itself, and has no more time than it is given
@@ -38,7 +41,8 @@ class Sender:
 
     def __init__(self, run: RunDir, name: str, asked: str):
         before = target_of(_notes(run, name))
-        uri = before[1] if before is not None and before[0] == asked else _absolute(asked)
+        file = before is not None and before[0] == asked and _SQLITE.fullmatch(asked)
+        uri = before[1] if file else _absolute(asked)  # only a file may be elsewhere than it is asked for
         self.name, self.uri, self.told = name, uri, {"ended": 0, "results": False, "closed": False, "refused": {}}
         command = [sys.executable, "-m", "gxsearch.search.follow", str(run.path), name, asked, uri]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
@@ -70,6 +74,7 @@ class Sender:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._reader.join(timeout=1)
 
     @property
     def problem(self) -> str:
@@ -90,15 +95,22 @@ class Trackers:
 
     def __init__(self, say: Callable[[str], None]):
         self._say, self._senders, self._run = say, [], None
-        self._patience_s = 0.0
+        self._patience_s, self._where = 0.0, ""
 
     def follow(self, run: RunDir, track: Track) -> None:
-        """Begin to send a search, whose folder this process holds, also to where an earlier start of it sent to."""
+        """Begin to send a search, whose folder this process holds, also to where an earlier start of it sent to.
+
+        Raises:
+            UnsafeError: E805 when the folder names an address with a password.
+        """
         earlier = {name: found[0] for name in TRACKERS if (found := target_of(_notes(run, name)))}
+        earlier = {name: asked for name, asked in earlier.items() if odd_target(name, asked) is None}
         self._run, self._patience_s = run, track.patience_s
+        self._where = shown(run.outermost)  # now: the folder may be gone when it is to be told
         for name, asked in {**earlier, **track.targets}.items():
             try:
                 self._senders.append(Sender(run, name, asked))
+                self._say(f"sent to {name}: {self._senders[-1].uri}")
             except OSError as error:
                 self._warn(f"nothing is sent to {name}: no process for it ({error.strerror})")
 
@@ -124,13 +136,17 @@ class Trackers:
 
     def _missing(self, sender: Sender, problem: str, *, results: bool) -> str:
         told = sender.told
-        lost = sum(trial.state != "running" for trial in trials(self._run.ledger)) - told["ended"]
+        try:
+            lost = sum(trial.state != "running" for trial in trials(self._run.ledger)) - told["ended"]
+            lost = max(0, lost)  # a start of a search that was killed may have sent some that it did not note
+        except GxError:  # the run folder is gone, or damaged, which the search itself tells
+            lost = 0
         refused = sum(what.startswith("trial") for what in told["refused"])
         n = lost + refused
         what = [f"{n} trial{'s' * (n != 1)}"] if n else []
         what += ["the results"] if results and (not told["results"] or "results" in told["refused"]) else []
         what = " and ".join(what) or "how it ended"
-        again = "" if told["closed"] else f"; to send it: gxsearch resume {self._run.outermost}"
+        again = "" if told["closed"] else f"; to send it: gxsearch resume {self._where}"
         return f"{sender.name} was not sent {what} ({problem}){again}"
 
     def _warn(self, text: str) -> None:

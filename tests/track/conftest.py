@@ -51,7 +51,7 @@ def search(toy_spec, toy_table, tmp_path):
                 opened.close("done")
             write_atomic(folder.scores, json.dumps({"test/knn": 0.5}).encode())
             leaderboard.write(folder)
-        return folder, said
+        return folder, [text for text in said if not text.startswith("sent to ")]
 
     return run
 

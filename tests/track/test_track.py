@@ -1,6 +1,7 @@
 """Trackers: what they are sent, and that nothing that becomes of them changes a search."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from gxsearch.results.ledger import trials
 from gxsearch.search import track as tracks
 from gxsearch.search.sections import Track
 from gxsearch.search.spec import Spec
+from gxsearch.search.tracker import Piece
 
 MLFLOW = {"mlflow": "http://127.0.0.1:9", "patience_s": 60}
 """An address where nothing listens; the stand-in asks nobody."""
@@ -142,6 +144,43 @@ def test_a_resumed_search_goes_on_in_the_same_runs_and_sends_what_was_missed(sea
 def _where(calls, sent, number, epoch):
     own = next(run_id for run_id, name, _ in of(calls, "create_run") if name == f"trial {number:03d}")
     return next((own, told[4]) for told in sent if told[0] == own and told[5] == epoch["epoch"])
+
+
+def test_epochs_that_do_not_count_are_not_sent():
+    epochs = [(epoch, {"val/mse": 1.0}, 0.0) for epoch in (1, 2, 3, 4)]
+    piece = Piece(0, ({}, 0, 0.0), epochs)
+
+    now, later = piece.divided(judged=2)
+    assert (now.epochs, later.epochs, later.created) == (epochs[:2], epochs[2:], None)
+
+    later.ended = ({"epochs": 3, "state": "stopped"}, 0.0)
+    now, later = later.divided(judged=2)
+    assert now.epochs == epochs[2:3] and now.ended is not None and later.empty
+
+
+def test_a_run_folder_that_is_gone_stays_so_and_the_search_hears_nothing_but_the_warning(search, fakes):
+    from gxsearch.search.tracking import Trackers
+
+    run, _ = search()
+    said: list[str] = []
+
+    fakes.fault("hang:init")
+    with Trackers(said.append) as trackers:
+        trackers.follow(run, Track(**{**MLFLOW, "patience_s": 2}))
+        shutil.rmtree(run.path)
+
+    assert said[0] == "sent to mlflow: http://127.0.0.1:9" and not run.path.exists()
+    assert len(said) == 2 and said[1].startswith("warning: mlflow was not sent the results")
+
+
+def test_a_folder_of_a_stranger_does_not_send_elsewhere_than_it_says(search, fakes):
+    run, _ = search()
+    run.track.mkdir()
+    (run.track / "mlflow.jsonl").write_text('{"asked": "http://a:1", "uri": "http://b:2"}\n')
+
+    search(trials=4)
+
+    assert of(fakes.calls(), "init") == [["http://a:1"]]
 
 
 def test_a_follower_whose_search_is_gone_ends_by_itself(search, fakes, tmp_path):
