@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cut_short import RUNS, Cut, crash
 
+import gxsearch as gx
 from gxsearch.errors import GxError, RunError, RunFailed, SpecError, UnsafeError
 from gxsearch.results import leaderboard, mirror, package
 from gxsearch.results.far import begun, give_back, near, reopened
@@ -253,3 +254,15 @@ def test_a_file_address_is_a_path(search, tmp_path):
 
     assert RunDir.open(f"file://{tmp_path}/runs/run").path == run.path == (tmp_path / "runs" / "run").resolve()
     shutil.rmtree(run.path)
+
+
+def test_python_opens_a_run_by_its_address_and_its_trials_have_models(search, machine):
+    made = search()
+
+    machine("machine-b")
+    run = gx.Run(f"{RUNS}/run")
+
+    assert run.address == f"{RUNS}/run" and run.path != made.path
+    assert run.trials["state"].tolist() == [trial.state for trial in trials(made.ledger)]
+    assert gx.open_model(run.best).origin["trial"] == run.best.number == gx.Run(made).best.number
+    assert gx.status(run)["state"] == "done"
