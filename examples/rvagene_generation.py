@@ -27,7 +27,7 @@ def main(out: str = "examples_out/rvagene_generation") -> None:
     adata, genes = gx.read(DATA), run.embeddings.var
     scaled = (adata.X.T - genes[["rvagene_shift"]].to_numpy()) / genes[["rvagene_scale"]].to_numpy()
     measured, between = adata.obs["time"], np.linspace(adata.obs["time"].min(), adata.obs["time"].max(), 60)
-    made = gx.generate(run, n=15, sd=0.15, times=between.tolist())
+    made = gx.generate(run, n=15, sd=0.25, times=between.tolist())
     made.to_csv(Path(out) / "new_curves.csv", index=False)
 
     figure, axes = plt.subplots(2, 3, figsize=(12, 6.4), sharex=True, sharey=True)

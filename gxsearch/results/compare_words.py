@@ -11,6 +11,8 @@ from gxsearch.results.page import number, seconds
 
 SHOWN = 4
 """Measures beside the one that decides for which the leaderboard of a page has room."""
+_ALIKE = 5e-4
+"""Difference of a measure on two parts below which none is told."""
 
 
 def sentences(told: dict[str, Any]) -> list[str]:
@@ -137,8 +139,9 @@ def _gap(first: dict[str, Any], by: str) -> list[str]:
     if not first["test"]:
         return []
     val, test = (float(np.mean(first[part][by])) for part in ("val", "test"))
-    way = "below" if test < val else "above"
-    return [f"On test rows {first['name']} has {number(test, 3)}, {number(abs(test - val), 2)} {way} validation rows."]
+    way = f"{number(abs(test - val), 2)} {'below' if test < val else 'above'} validation rows"
+    way = way if abs(test - val) >= _ALIKE else "as on validation rows"
+    return [f"On test rows {first['name']} has {number(test, 3)}, {way}."]
 
 
 def _below_baseline(told: dict[str, Any]) -> list[str]:
