@@ -18,7 +18,7 @@ from sklearn.decomposition import PCA
 
 import gxsearch as gx
 
-DATA, LABEL = "sim_phenotypes?n=480&g=60&donors=12", "cell_type"
+DATA, LABEL = "sim_phenotypes?n=700&g=60&classes=3&donors=12", "cell_type"
 
 
 def main(out: str = "examples_out/transformer_annotation") -> None:
@@ -80,8 +80,8 @@ def settings() -> dict:
             "view": {"binning": "quantile", "n_bins": 5, "phenotypes": [LABEL]},
         },
         "objective": {"metric": "val/balanced_accuracy"},
-        "space": {"model": {}, "train": {}},
-        "budget": {"trials": 1, "epochs": 20},
+        "space": {"model": {"phenotype_mask": 0.3}, "train": {"batch_size": 16, "lr": 2e-3}},
+        "budget": {"trials": 1, "epochs": 90},
     }
 
 
