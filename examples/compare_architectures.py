@@ -48,14 +48,14 @@ def space(model: str, metric: str, settings: dict) -> dict:
         "data": {
             "path": DATA,
             "transform": [] if model == "nbvae" else ["normalize", "log1p"],  # nbvae reads the counts themselves
-            "genes": {"min_detected": 0.1},
+            "genes": {"min_detected": 0.3},
             "label": "bulk_labels",
             "split": {"val": 0.15, "test": 0.35, "stratify": "bulk_labels"},
         },
         "objective": {"metric": metric},
         "space": {"model": settings, "train": {"lr": {"float": [2e-3, 8e-3], "log": True}, "batch_size": BATCH[model]}},
         "search": {"startup": 3},
-        "budget": {"trials": 3, "epochs": 12},
+        "budget": {"trials": 3, "epochs": 8},
     }
 
 
