@@ -2,7 +2,7 @@
 
 In training genes and phenotypes are hidden at random and found from the rest, so the same model answers both ways:
 phenotypes from genes, genes from phenotypes. Whole donors are held out. Look at the table: cells of new donors, whose
-labels were removed, by their true and their told type. Look at the map, on the principal components of real cells: cells
+labels were removed, by their true and their told type. Look at the map (principal components of real cells): cells
 drawn under a type (triangles) lean towards the real cells of that type (dots), and many miss it. To draw cells takes
 more training than to tell them: 20 epochs of thousands of cells, where this example has 25 of 300.
 
