@@ -46,7 +46,8 @@ def test_rvagene_generation(tmp_path):
     assert all(curves[of == c].T.corrwith(centers.loc[c].set_axis(curves.columns)).median() > 0.9 for c in range(6))
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_spatial_regions(tmp_path):
     told = pd.read_csv(left_by("spatial_regions", tmp_path) / "accuracy.csv", index_col=0)["right"]
 
