@@ -4,7 +4,7 @@ An E(n)-equivariant network reads each spot's counts and those of its six neares
 the spot's alone. Tiles of the tissue are held out, not single spots, whose neighbors would give them away; only their
 spots are in full color. Look for the rings, held-out spots that are told wrong: those of single spots are everywhere,
 those with neighbors fewer and at borders, where neighbors are of another region. The baselines that are printed say
-what a plain regression makes of the neighbors: on tissue as simple as this one as much as the network does.
+what a plain regression makes of the neighbors: on tissue as simple as this one more than the network does.
 
     python examples/spatial_regions.py [OUT]
 """
