@@ -10,6 +10,7 @@ from hypothesis import settings
 TOY = Path(__file__).parent / "toy"
 # Read when gxsearch.models is first imported. Who names a folder of models has the contract tests run on them too.
 os.environ["GXSEARCH_MODELS"] = os.pathsep.join([str(TOY), os.environ.get("GXSEARCH_MODELS", "")])
+os.environ.pop("COLUMNS", None)  # pytest-xdist says 80, and tables heed it
 # Shells have what they start in the background ignore Ctrl-C, and commands inherit that from these tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("gxsearch", deadline=None)  # how long an example takes is the machine's affair

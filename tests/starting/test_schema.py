@@ -16,7 +16,7 @@ from gxsearch.cli import main
 from gxsearch.errors import GxError
 from gxsearch.models import registry
 from gxsearch.search import json_schema
-from gxsearch.search.spec import parse
+from gxsearch.search.spec import read as read_spec
 from gxsearch.search.yaml_file import parse as parse_yaml
 from gxsearch.search.yaml_file import read
 
@@ -43,7 +43,7 @@ def holds(model: str, values: dict) -> bool:
 
 def accepted(text: bytes) -> bool:
     try:
-        parse("case.yaml", text)
+        read_spec("case.yaml", text, ())
     except GxError:
         return False
     return True

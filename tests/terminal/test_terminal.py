@@ -189,7 +189,7 @@ def test_talk_is_on_standard_error_and_data_are_on_standard_output(run, call, tm
 
 
 WRONG = {
-    "no verb": ([], "a verb is missing", "models, check, tune"),
+    "no verb": ([], "a verb is missing", "models, init, check"),
     "another verb": (["tone"], "did you mean 'tune'?", "gxsearch --help"),
     "no verb of a group": (["cluster"], "a verb is missing", "lint, up, submit"),
     "no argument": (["tune"], "Missing argument 'SPEC'", "usage: gxsearch tune [OPTIONS] SPEC"),
