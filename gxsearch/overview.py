@@ -26,9 +26,7 @@ TEXT = 16
 def models(name: str | None, *, as_json: bool) -> str:
     """Return the architectures, or the settings of one."""
     if name is None:
-        rows = [
-            [n, (registry.get(n).__doc__ or "").splitlines()[0], registry.get(n).reference] for n in registry.names()
-        ]
+        rows = [[n, registry.summary(registry.get(n)), registry.get(n).reference] for n in registry.names()]
         head = ["model", "what it is", "reference"]
         told = [dict(zip(["model", "meaning", "reference"], row, strict=True)) for row in rows]
         return dumps(told, indent=1) if as_json else fitted([head, *rows])
@@ -43,7 +41,7 @@ def models(name: str | None, *, as_json: bool) -> str:
         return dumps(found, indent=1)
     rows = [[r["setting"], r["type"], figure(r["default"]), r["bounds"], r["meaning"]] for r in found]
     measures = ", ".join(f"{metric} ({mode})" for metric, mode in objectives.measures(kind).items())
-    head = f"{name}   {(kind.__doc__ or '').splitlines()[0]}\n{kind.reference}\nmeasures: {measures}\n\n"
+    head = f"{name}   {registry.summary(kind)}\n{kind.reference}\nmeasures: {measures}\n\n"
     return head + fitted([["setting", "type", "default", "bounds", "meaning"], *rows])
 
 

@@ -26,6 +26,10 @@ def test_the_table_of_models_has_every_model_of_the_package():
     named = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
 
     assert named == {name for name in registry.names() if (ROOT / "gxsearch" / "models" / f"{name}.py").exists()}
+    for name in named:
+        kind = registry.get(name)
+        (row,) = re.findall(rf"^\| `{name}` \|.*$", table, re.MULTILINE)
+        assert row.startswith(f"| `{name}` | {registry.summary(kind)} | ") and row.endswith(f" | {kind.reference} |")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "search_spaces").glob("*.yaml")), ids=lambda path: path.stem)

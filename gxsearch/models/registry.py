@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -47,3 +48,9 @@ def get(name: str, where: str = "") -> type[GeneModel]:
         own = "" if hint.startswith("did") else "; one of your own is found in a folder that GXSEARCH_MODELS names"
         raise SpecError.one("E310", where, f"unknown model '{name}'", f"{hint}{own}")
     return _registered[name]
+
+
+def summary(kind: type[GeneModel]) -> str:
+    """Return what an architecture is, in a line: the first of its file."""
+    doc = sys.modules[kind.__module__].__doc__ or kind.__doc__ or kind.__name__
+    return doc.splitlines()[0].rstrip(".")

@@ -41,7 +41,7 @@ def schema(model: str) -> Schema:
     return {
         "$schema": DIALECT,
         "title": f"{MARK} of {model}",
-        "description": _first_line(kind),
+        "description": registry.summary(kind),
         "type": "object",
         "additionalProperties": False,
         "properties": sections,
@@ -89,10 +89,6 @@ def _laid_out(value: Any, depth: int) -> str:
     return "{\n" + ",\n".join(parts) + f"\n{end}}}"
 
 
-def _first_line(kind: type[GeneModel]) -> str:
-    return (kind.__doc__ or "").splitlines()[0]
-
-
 def _whole() -> Schema:
     """Return what a file must hold that extends no other."""
     budget = {"required": ["epochs"], "anyOf": [{"required": ["trials"]}, {"required": ["time"]}]}
@@ -107,7 +103,7 @@ def _sections(model: str, kind: type[GeneModel], defs: Schema) -> Schema:
         "extends": {"type": "string", "description": "another file, which this one changes; one level only"},
         "gxsearch": {"const": FORMAT, "description": "version of this format"},
         "name": {"type": "string", "pattern": NAME, "description": "of the run's folder"},
-        "model": {"const": model, "description": _first_line(kind)},
+        "model": {"const": model, "description": registry.summary(kind)},
         "first": {"type": ["string", "null"], "description": "file of the search that comes first"},
         "data": data,
         "objective": _objective(kind, defs),
