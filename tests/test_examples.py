@@ -35,6 +35,7 @@ def left_by(name: str, folder: Path) -> Path:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_rvagene_generation(tmp_path):
     made = pd.read_csv(left_by("rvagene_generation", tmp_path) / "new_curves.csv")

@@ -78,6 +78,7 @@ def test_a_training_is_told_as_it_goes_and_its_last_line_is_the_result(trained):
     assert b"report" in done.stderr and b"{" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 def test_a_search_on_ray_tells_the_same_events_and_nothing_else_is_printed(tmp_path):
     sets = ("-n", "3", "--epochs", "3", "-s", "confirm={top: 1, seeds: 2}")
