@@ -55,7 +55,11 @@ ELSEWHERE = {
     "python tests/": "takes long",
     "gxsearch cluster": "tests/cluster runs them with stand-ins for the clouds",
 }
-SHORTER = {"--minutes 10": "--trials 1", "--trials 12": "--trials 1 --seeds 2", "--name first": "--name first -n 3 --epochs 8"}
+SHORTER = {
+    "--minutes 10": "--trials 1",
+    "--trials 12": "--trials 1 --seeds 2",
+    "--name first": "--name first -n 3 --epochs 8",
+}
 """A minute instead of ten; and what was left out says so, so that a block of another kind must be run."""
 
 
