@@ -35,7 +35,7 @@ def card(found: Package, baselines: Sequence[dict[str, Any]] = ()) -> str:
         read={**found.data.model_dump(mode="json"), "path": shown(found.data.path)},
         tables={part: _beside(own, baselines, part) for part in ("val", "test")},
         glossary=[[name, meaning(name)] for name in own if meaning(name)],
-        about=page.summary(kind),
+        about=f"{registry.summary(kind)}.",
         reference=kind.reference,
         details=_details(found),
         data=_data(found),

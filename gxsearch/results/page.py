@@ -158,14 +158,6 @@ def quoted(text: Any) -> str:
     return json.dumps(str(text))
 
 
-def summary(kind: type) -> str:
-    """Return the first line of a class's module, or of the class: what it is."""
-    import sys
-
-    doc = sys.modules[kind.__module__].__doc__ or kind.__doc__ or kind.__name__
-    return re.split(r"\n\s*\n", doc.strip())[0].replace("\n", " ")
-
-
 def documented(config: type[Config], name: str) -> str:
     """Return the sentence that a setting was declared with."""
     field = config.model_fields.get(name)
