@@ -39,14 +39,13 @@ resources: {{cpus: 1, concurrent: {cores}}}
 THEIRS = """
 import sys, time, warnings, logging
 warnings.filterwarnings("ignore")
-import anndata, ray, scvi, scvi.autotune
+import anndata, scvi, scvi.autotune
 from ray import tune
-path, trials, epochs, seed, cores, folder, searcher = sys.argv[1:]
+path, trials, epochs, seed, folder, searcher = sys.argv[1:]
 scvi.settings.seed = int(seed)
 scvi.settings.logging_dir = folder
 adata = anndata.read_h5ad(path)
 scvi.model.SCVI.setup_anndata(adata)
-ray.init(num_cpus=int(cores), log_to_driver=False, include_dashboard=False)
 found = scvi.autotune.run_autotune(
     scvi.model.SCVI, adata, metrics="elbo_validation", mode="min", num_samples=int(trials), scheduler="fifo",
     searcher=searcher, seed=int(seed), resources={"cpu": 1, "gpu": 0}, logging_dir=folder,
@@ -104,7 +103,7 @@ def ours(given: argparse.Namespace, seed: int, folder: Path) -> tuple[float, flo
 
 def theirs(given: argparse.Namespace, seed: int, folder: str, searcher: str) -> tuple[float, int]:
     """Return the seconds of a search by autotune, and how many of its trials failed."""
-    values = map(str, (Path(given.path).resolve(), given.trials, given.epochs, seed, os.cpu_count(), folder, searcher))
+    values = map(str, (Path(given.path).resolve(), given.trials, given.epochs, seed, folder, searcher))
     begun = time.time()
     told = subprocess.run([given.scvi, "-c", THEIRS, *values], capture_output=True, text=True, check=False)
     if told.returncode:
