@@ -22,7 +22,7 @@ SPEC = """\
 gxsearch: 1
 name: autotune
 model: nbvae
-data: {{path: "{path}"}}
+data: {{path: "{path}", split: {{val: 0.15, test: 0.0}}}}
 objective: {{metric: val/elbo}}
 space:
   model:
