@@ -171,7 +171,7 @@ def _searched(
             else:
                 run_search(opened, quiet)
         if not run.report.exists():
-            concluded(run, opened.table, say)
+            concluded(run, opened.table, say, brief=True)  # `gxsearch report` draws the rest of one that is looked at
     picked = champion(run, opened.table, asked.top, asked.by)
     run_confirm(opened, asked.confirm, slots, quiet, say, [picked.number])
     return opened.table

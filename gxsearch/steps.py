@@ -96,8 +96,8 @@ def _lost(opened: Any, signal_number: int | None) -> GxError:
     return far.settle(mirror.SOON_S) or error
 
 
-def concluded(run: RunDir, table: Any, say: Callable[[str], None]) -> RunDir:
-    """Make the results of a run.
+def concluded(run: RunDir, table: Any, say: Callable[[str], None], *, brief: bool = False) -> RunDir:
+    """Make the results of a run; `brief`: as of `results.report.write`.
 
     Raises:
         RunFailed: E710 when no trial has a result.
@@ -113,5 +113,5 @@ def concluded(run: RunDir, table: Any, say: Callable[[str], None]) -> RunDir:
         told = any(t.state == "failed" for t in found)
         raise RunFailed.one("E710", str(run.path), what, f"read {run.path}/trials/*/error.txt" if told else "")
     with told_when_full(run):
-        conclude(run, table, say=say)
+        conclude(run, table, say=say, brief=brief)
     return run

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,19 @@ def toy_table():
     from gxsearch.search.spec import load
 
     return read_table(load(TOY / "toy.yaml"))
+
+
+@pytest.fixture
+def call(capsys) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs the command line here: its exit code, standard output and standard error."""
+    from gxsearch.cli import main
+
+    def run(*argv: object) -> tuple[int, str, str]:
+        code = 0
+        try:
+            main([str(word) for word in argv])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return (code, *capsys.readouterr())
+
+    return run

@@ -13,7 +13,6 @@ import pytest
 from rich.console import Console
 
 from gxsearch import listing
-from gxsearch.cli import main
 from gxsearch.console import Progress
 from gxsearch.results.run_dir import RunDir
 from gxsearch.search.deadline import Deadline
@@ -53,17 +52,6 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def call(capsys, *argv: str) -> tuple[int, str, str]:
-    """Run the command line; return its exit code, standard output and standard error."""
-    code = 0
-    try:
-        main(argv)
-    except SystemExit as stop:
-        code = stop.code
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
 def change(**fields) -> None:
     adata = cells()
     for name, value in fields.items():
@@ -86,11 +74,11 @@ BAD_DATA = {
 
 
 @pytest.mark.parametrize("case", BAD_DATA)
-def test_bad_data_are_told_in_a_line_and_start_nothing(home, capsys, case):
+def test_bad_data_are_told_in_a_line_and_start_nothing(home, call, case):
     spoil, code, words = BAD_DATA[case]
     spoil()
 
-    status, out, err = call(capsys, "tune", "fe.yaml")
+    status, out, err = call("tune", "fe.yaml")
 
     assert status == 4
     assert err.startswith(f"error[{code}") and all(word in err for word in words)
@@ -111,10 +99,10 @@ BAD_OPTIONS = {
 
 
 @pytest.mark.parametrize("case", BAD_OPTIONS)
-def test_bad_options_are_told_in_a_line_and_start_nothing(home, capsys, case):
+def test_bad_options_are_told_in_a_line_and_start_nothing(home, call, case):
     options, expected, words = BAD_OPTIONS[case]
 
-    status, out, err = call(capsys, "tune", "fe.yaml", *options)
+    status, out, err = call("tune", "fe.yaml", *options)
 
     assert status == expected
     assert all(word in err for word in words)
@@ -122,83 +110,83 @@ def test_bad_options_are_told_in_a_line_and_start_nothing(home, capsys, case):
     assert not (home / "runs").exists()
 
 
-def test_an_unknown_verb_is_answered_with_the_nearest(capsys):
-    status, _, err = call(capsys, "tone", "fe.yaml")
+def test_an_unknown_verb_is_answered_with_the_nearest(call):
+    status, _, err = call("tone", "fe.yaml")
 
     assert status == 2 and "did you mean 'tune'" in err
 
 
-def test_a_file_error_points_at_the_place(home, capsys):
+def test_a_file_error_points_at_the_place(home, call):
     (home / "fe.yaml").write_text(FE_SPEC.replace("1e-3, 1e-2", "1e-2, 1e-3"))
 
-    _, _, err = call(capsys, "check", "fe.yaml")
+    _, _, err = call("check", "fe.yaml")
 
     first, line, caret = err.rstrip("\n").split("\n")[:3]
     assert first.startswith("error[E320] fe.yaml:8:")
     assert "1e-2, 1e-3" in line and caret.strip(" |") == "^"
 
 
-def test_check_says_what_would_be_searched(home, capsys):
-    status, out, _ = call(capsys, "check", "fe.yaml")
+def test_check_says_what_would_be_searched(home, call):
+    status, out, _ = call("check", "fe.yaml")
 
     assert status == 0
     assert "60 rows x 30 genes" in out and "train 42" in out and out.endswith("ok\n")
 
 
-def test_models_lists_every_setting_with_a_sentence(capsys):
-    _, listed, _ = call(capsys, "models")
-    _, out, _ = call(capsys, "models", "fe", "--json")
+def test_models_lists_every_setting_with_a_sentence(call):
+    _, listed, _ = call("models")
+    _, out, _ = call("models", "fe", "--json")
 
     assert "fe" in listed
     assert all(row["meaning"] for row in json.loads(out))
     assert "model.sample_dim" in {row["setting"] for row in json.loads(out)}
 
 
-def test_train_makes_a_run_that_every_reading_verb_understands(home, capsys):
-    status, out, _ = call(capsys, "train", "fe.yaml", "--name", "one", "-q")
+def test_train_makes_a_run_that_every_reading_verb_understands(home, call):
+    status, out, _ = call("train", "fe.yaml", "--name", "one", "-q")
     run = RunDir.open("runs/one")
     assert status == 0
     for path in (run.leaderboard, run.best / "model.safetensors", run.embeddings, run.report):
         assert path.exists()
         assert str(path.relative_to(home)).replace("/model.safetensors", "") in out
 
-    assert "done" in call(capsys, "status", "runs/one")[1]
-    assert json.loads(call(capsys, "status", "runs/one", "--json")[1])["trials"] == {"complete": 1}
-    assert "svd-2" in call(capsys, "trials", "runs/one")[1]
-    assert json.loads(call(capsys, "best", "runs/one", "--format", "json")[1])["trial"] == 0
-    assert call(capsys, "export", "runs/one", "-o", "model")[0] == 0
+    assert "done" in call("status", "runs/one")[1]
+    assert json.loads(call("status", "runs/one", "--json")[1])["trials"] == {"complete": 1}
+    assert "svd-2" in call("trials", "runs/one")[1]
+    assert json.loads(call("best", "runs/one", "--format", "json")[1])["trial"] == 0
+    assert call("export", "runs/one", "-o", "model")[0] == 0
 
     new = cells()[:7].copy()
     new.obs_names = [f"new{i}" for i in range(7)]
     new.write_h5ad("new.h5ad")
-    assert "obsm['X_fe'] (7, 2)" in call(capsys, "embed", "model", "new.h5ad", "-o", "out.h5ad")[1]
-    assert call(capsys, "embed", "runs/one", "new.h5ad")[0] == 0
+    assert "obsm['X_fe'] (7, 2)" in call("embed", "model", "new.h5ad", "-o", "out.h5ad")[1]
+    assert call("embed", "runs/one", "new.h5ad")[0] == 0
     embedded = ad.read_h5ad("out.h5ad")
     assert np.array_equal(ad.read_h5ad("new_fe.h5ad").obsm["X_fe"], embedded.obsm["X_fe"])
     assert np.isfinite(embedded.obsm["X_fe"]).all() and np.array_equal(embedded.X, new.X)
 
-    status, _, err = call(capsys, "embed", "model", "new.h5ad", "-o", "new.h5ad")
+    status, _, err = call("embed", "model", "new.h5ad", "-o", "new.h5ad")
     assert status == 4 and "E454" in err and "X_fe" not in ad.read_h5ad("new.h5ad").obsm
-    assert call(capsys, "embed", "model", "new.h5ad", "-o", "out.h5ad", "--force")[0] == 0
+    assert call("embed", "model", "new.h5ad", "-o", "out.h5ad", "--force")[0] == 0
 
 
-def test_pseudobulks_are_made_of_cells_and_searched(home, capsys):
+def test_pseudobulks_are_made_of_cells_and_searched(home, call):
     asked = ("data", "pseudobulk", "sim_phenotypes?n=300&g=30", "-o", "bulk.h5ad", "--donor", "donor")
 
-    status, out, err = call(capsys, *asked, "--cell-type", "cell_type", "--mixtures", "2")
+    status, out, err = call(*asked, "--cell-type", "cell_type", "--mixtures", "2")
 
     assert (status, out, err) == (0, "bulk.h5ad: 16 donors, 64 profiles, 32 mixtures x 30 genes\n", "")
     data = "data={path: bulk.h5ad, label: cell_type, split: {group: donor}}"
-    assert "96 rows x 30 genes" in call(capsys, "check", "fe.yaml", "-s", data)[1]
-    status, _, err = call(capsys, *asked, "--cell-type", "celltype")
+    assert "96 rows x 30 genes" in call("check", "fe.yaml", "-s", data)[1]
+    status, _, err = call(*asked, "--cell-type", "celltype")
     assert status == 4 and err.startswith("error[E454] bulk.h5ad: this file exists already")
-    status, _, err = call(capsys, *asked, "--cell-type", "celltype", "--force")
+    status, _, err = call(*asked, "--cell-type", "celltype", "--force")
     assert status == 4 and err.startswith("error[E421] pseudobulk: --cell-type:") and "did you mean 'cell_type'" in err
 
 
-def test_reading_a_folder_that_is_no_run_is_an_error_of_its_own(home, capsys):
+def test_reading_a_folder_that_is_no_run_is_an_error_of_its_own(home, call):
     for verb in ("status", "trials", "best", "report", "resume", "export"):
-        status, _, err = call(capsys, verb, "nowhere")
+        status, _, err = call(verb, "nowhere")
 
         assert (status, err.startswith("error[E601] nowhere")) == (6, True), verb
 
@@ -227,24 +215,24 @@ def test_a_message_in_brackets_is_shown_and_not_taken_for_markup(tmp_path, toy_s
     assert "KeyError: [/name]" in terminal.file.getvalue()
 
 
-def test_a_resume_that_finds_no_room_leaves_the_search_free(tmp_path, toy_spec, toy_table, capsys):
+def test_a_resume_that_finds_no_room_leaves_the_search_free(tmp_path, toy_spec, toy_table, call):
     opened = begin(toy_spec("resources.cpus=4000"), toy_table, 1, tmp_path / "run")
     opened.close("interrupted")
 
-    first, second = (call(capsys, "resume", str(opened.run.path)) for _ in range(2))
+    first, second = (call("resume", str(opened.run.path)) for _ in range(2))
 
     assert first[0] == second[0] == 5 and "E501" in second[2]
 
 
-def test_an_existing_folder_is_told_before_anything_is_read(home, capsys):
+def test_an_existing_folder_is_told_before_anything_is_read(home, call):
     (home / "runs" / "one").mkdir(parents=True)
     (home / "cells.h5ad").unlink()
 
-    status, _, err = call(capsys, "tune", "fe.yaml", "--name", "one")
+    status, _, err = call("tune", "fe.yaml", "--name", "one")
     assert status == 6 and err.startswith("error[E603]") and "no search is in it" in err
 
     (home / "runs" / "one" / "run.json").write_text("{}")
-    status, _, err = call(capsys, "tune", "fe.yaml", "--name", "one")
+    status, _, err = call("tune", "fe.yaml", "--name", "one")
     assert status == 6 and err.startswith("error[E603]") and "gxsearch resume runs/one" in err
 
 
@@ -254,10 +242,10 @@ def test_shares_of_a_machine_are_counted_as_people_count(need, have, fit):
     assert slots(Resources(gpus=need), 99, have) == fit
 
 
-def test_a_search_whose_trials_all_fail_says_so(home, capsys):
+def test_a_search_whose_trials_all_fail_says_so(home, call):
     (home / "toy.yaml").write_text(TOY_SPEC.replace("latent_dim: {int: [1, 6]}", "fail: true"))
 
-    status, out, err = call(capsys, "train", "toy.yaml", "-q")
+    status, out, err = call("train", "toy.yaml", "-q")
 
     assert status == 7 and "E710" in err and "told to fail" in err
 

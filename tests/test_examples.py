@@ -101,7 +101,7 @@ def test_compare_architectures(tmp_path):
 
     table = pd.read_csv(out / "leaderboard.csv").set_index("name")
     pairs = pd.read_csv(out / "differences.csv")
-    assert set(table.index[table["kind"] == "model"]) == {"fe", "vae", "nbvae"}
+    assert set(table.index[table["kind"] == "model"]) == {"vae", "nbvae"}
     assert table["test/knn"].max() > 2 * table.loc[table["kind"] == "control", "test/knn"].max()
     assert (pairs["low"] <= pairs["difference"]).all() and (pairs["difference"] <= pairs["high"]).all()
 

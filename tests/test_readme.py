@@ -87,6 +87,7 @@ def prepare(home: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_every_block_of_the_readme_runs(tmp_path):
     prepare(tmp_path)
     paths = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

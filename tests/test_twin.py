@@ -14,7 +14,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from matplotlib.figure import Figure
-from test_cli import TOY_SPEC, call, cells, home  # noqa: F401 - home is a fixture
+from test_cli import TOY_SPEC, cells, home  # noqa: F401 - home is a fixture
 
 import gxsearch as gx
 from gxsearch import changes, cli, verbs
@@ -110,8 +110,8 @@ def one(tmp_path_factory) -> gx.Run:
     return gx.train(spec, sets=["train.batch_size=512"], out=folder / "runs", name="one", quiet=True)
 
 
-def test_a_check_says_what_the_command_line_says(home, capsys):  # noqa: F811
-    _, out, _ = call(capsys, "check", "fe.yaml")
+def test_a_check_says_what_the_command_line_says(home, call):  # noqa: F811
+    _, out, _ = call("check", "fe.yaml")
 
     found = gx.check("fe.yaml")
 
@@ -165,12 +165,12 @@ def test_vectors_are_written_in_place_and_of_a_copy_the_copy_is_returned(one):
         gx.tl.predict(adata, one)
 
 
-def test_verbs_that_read_take_runs_and_answer_in_tables(one, tmp_path, capsys):
+def test_verbs_that_read_take_runs_and_answer_in_tables(one, tmp_path, call):
     board = gx.trials(one)
 
     assert "baseline" in set(board["state"]) and gx.trials(one, failed=True).empty
     assert gx.best(one).number == 0 and gx.status(one)["state"] == "done"
-    assert f"{gx.status(one)}\n" == call(capsys, "status", str(one.path))[1]
+    assert f"{gx.status(one)}\n" == call("status", str(one.path))[1]
     assert gx.load(gx.export(one.best, tmp_path / "model")).name == "fe"
     assert list(gx.genes(one, ["gene0", "gene1"], top=2).among) == ["gene0", "gene1"]
     assert set(gx.architectures()["model"]) >= {"fe", "vae"}

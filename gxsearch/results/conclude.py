@@ -27,8 +27,12 @@ from gxsearch.training.spatial_baselines import spatial_baselines, spatial_score
 from gxsearch.training.token_baselines import token_baselines, token_scores
 
 
-def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda text: None) -> None:
+def conclude(
+    run: RunDir, table: Table, *, say: Callable[[str], None] = lambda text: None, brief: bool = False
+) -> None:
     """Write everything below results/ from what the trials left behind; test rows are read here and nowhere else.
+
+    `brief`: as of `report.write`.
 
     Raises:
         RunFailed: when no trial has a finite value of the objective.
@@ -64,7 +68,7 @@ def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda t
         say("confirmation")
         confirmation.write(run, table)
     say("report")
-    report.write(run)
+    report.write(run, brief=brief)
 
 
 def own_scores(best: Package, table: Table) -> dict[str, float]:

@@ -44,7 +44,8 @@ class Latent:
     Attributes:
         what: what a point is: row or gene.
         maps: the vectors, with the control for the first column, by column.
-        ways: the vectors by PCA, UMAP and t-SNE, colored by the first column; None of two dimensions or fewer.
+        ways: the vectors by PCA, UMAP and t-SNE, colored by the first column; None of two dimensions or fewer, and in
+            a brief report.
         genes: the map of gene vectors and the heatmap of their similarity, as far as there are any.
     """
 
@@ -55,8 +56,8 @@ class Latent:
     genes: list[Picture]
 
 
-def latent(easel: Easel, run: RunDir, model: str, label: str | None) -> Latent:
-    """Draw an embedding; the label's column comes first.
+def latent(easel: Easel, run: RunDir, model: str, label: str | None, *, brief: bool = False) -> Latent:
+    """Draw an embedding; the label's column comes first. A `brief` one has no t-SNE, which takes the longest.
 
     Raises:
         RunError: when results/clusters.csv is damaged.
@@ -64,7 +65,8 @@ def latent(easel: Easel, run: RunDir, model: str, label: str | None) -> Latent:
     if not run.embeddings.exists():
         return Latent("row", [], None, None, [])
     adata = h5ad.read(run.embeddings, str(run.embeddings))
-    found, three = maps.row_maps(run, adata, model), maps.three_maps(run, adata, model)
+    found = maps.row_maps(run, adata, model)
+    three = [] if brief else maps.three_maps(run, adata, model)
     given = maps.columns(found[0].points) if found else []
     shown = sorted(given, key=lambda name: (name != label, name == f"{model}_split"))[:COLUMNS]
     return Latent(

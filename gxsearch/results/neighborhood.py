@@ -7,7 +7,7 @@ import warnings
 from anndata import AnnData
 
 from gxsearch.errors import DataError
-from gxsearch.results.projection import LEAST
+from gxsearch.results.projection import LEAST, keep_compiled
 
 
 def add(adata: AnnData, key: str) -> None:
@@ -23,6 +23,7 @@ def add(adata: AnnData, key: str) -> None:
         raise DataError.one("E451", "--umap", f"{adata.n_obs} rows are too few for a UMAP", "leave it out")
     import scanpy as sc  # seconds that only a map takes
 
+    keep_compiled()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of umap, that a fixed seed means one thread
         sc.pp.neighbors(adata, use_rep=f"X_{key}", key_added=key, random_state=0)

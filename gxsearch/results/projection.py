@@ -7,6 +7,7 @@ import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -17,6 +18,8 @@ LEAST = 5
 """Rows below which UMAP and t-SNE have no neighborhoods to work with."""
 NEIGHBORS = 15
 PERPLEXITY = 30
+EXACT = 100_000
+"""Rows up to which neighbors are all compared: umap's own search takes 50 seconds to compile, from 4,096 rows on."""
 MOST = 2000
 """Rows that t-SNE places: its time grows faster than they do."""
 SEED = 0
@@ -76,12 +79,33 @@ def projectable(vectors: np.ndarray) -> bool:
 
 def umap(vectors: np.ndarray) -> np.ndarray:
     """Return a UMAP (n, 2) of vectors (n, k), the same on every call (McInnes et al. 2018)."""
+    from sklearn.neighbors import NearestNeighbors
     from umap import UMAP
 
+    keep_compiled()
+    k, known = min(NEIGHBORS, len(vectors) - 1), {}
+    if len(vectors) <= EXACT:
+        far, near = NearestNeighbors(n_neighbors=k).fit(vectors).kneighbors(vectors)
+        known = {"precomputed_knn": (near.astype(np.int32), far.astype(np.float32))}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="n_jobs value")  # a fixed seed means one thread, which is meant
-        reducer = UMAP(n_neighbors=min(NEIGHBORS, len(vectors) - 1), random_state=SEED, init="pca", n_jobs=1)
+        warnings.filterwarnings("ignore", message="precomputed_knn")  # nothing is to be placed on the map afterwards
+        reducer = UMAP(n_neighbors=k, random_state=SEED, init="pca", n_jobs=1, **known)
         return reducer.fit_transform(vectors).astype(np.float32)
+
+
+@cache
+def keep_compiled() -> None:
+    """Have numba keep what it compiles of umap beside it; else every process compiles for eight seconds anew."""
+    from numba.extending import is_jitted
+    from umap import layouts, umap_, utils
+
+    jitted = {name: value for part in (layouts, umap_, utils) for name, value in vars(part).items() if is_jitted(value)}
+    try:
+        for function in jitted.values():
+            function.enable_caching()
+    except RuntimeError:  # there is no folder to keep it in
+        return
 
 
 def tsne(vectors: np.ndarray) -> np.ndarray:

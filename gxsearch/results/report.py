@@ -33,18 +33,20 @@ class Confirmed(BaseModel):
     table: ConfirmedTable = ConfirmedTable()
 
 
-def write(run: RunDir, *, static: bool = False) -> Path:
+def write(run: RunDir, *, static: bool = False, brief: bool = False) -> Path:
     """Write results/report.html and, beside it, report.md; return the path of the first, which needs no other file.
 
     With `static`, pictures are drawn by matplotlib and the file holds no script at all. Maps are drawn from
-    results/embeddings.h5ad, where `embed.embeddings` has written it.
+    results/embeddings.h5ad, where `embed.embeddings` has written it. A `brief` one has no t-SNE.
 
     Raises:
         RunError: when the run cannot be read.
     """
     easel = Easel(run, static=static)
     told = _told(run, easel)
-    html = page.page("report.html", static=static, made_by=told["facts"]["gxsearch"], **told, **_shown(run, easel))
+    shown = _shown(run, easel, brief)
+    made_by = told["facts"]["gxsearch"]
+    html = page.page("report.html", static=static, made_by=made_by, brief=brief, **told, **shown)
     write_atomic(run.report, html.encode())
     write_atomic(run.report_md, _flat(page.template("report.md").render(**told)).encode())
     give_back(run)
@@ -73,7 +75,7 @@ def _told(run: RunDir, easel: Easel) -> dict[str, Any]:
     }
 
 
-def _shown(run: RunDir, easel: Easel) -> dict[str, Any]:
+def _shown(run: RunDir, easel: Easel, brief: bool) -> dict[str, Any]:
     """Return the pictures of a report, and what else only its page has."""
     spec, found = run.facts()["spec"], several(run)
     return {
@@ -83,7 +85,7 @@ def _shown(run: RunDir, easel: Easel) -> dict[str, Any]:
         "slices": gallery.slices(easel, run),
         "too_few": gallery.too_few(easel),
         "terms": gallery.terms(easel, run),
-        "latent": latent(easel, run, spec["model"], spec["data"]["label"]),
+        "latent": latent(easel, run, spec["model"], spec["data"]["label"], brief=brief),
         "curves": curves.pictures(run),
         "phenotypes": phenotypes(easel, run),
         "spec_text": run.spec.read_text(errors="replace") if run.spec.exists() else "",

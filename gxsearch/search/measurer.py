@@ -14,7 +14,6 @@ import shutil
 import signal
 import sys
 import tempfile
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,6 @@ def main() -> None:
     asked = json.load(sys.stdin)
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no line of ours
-    import_module("torch._dynamo")  # seconds that the first step of an optimizer takes, which each copy would pay
     torch.set_num_threads(1)
     table, runs_on = read_table(Spec.from_json(asked["spec"])), torch.device(asked["device"])
     footprint.give_back()

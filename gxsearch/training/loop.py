@@ -20,6 +20,7 @@ from gxsearch.data.view import Examples
 from gxsearch.errors import TrialError
 from gxsearch.models.base import GeneModel, Losses, Measures, Precision, TrainConfig
 from gxsearch.nn.schedules import rate
+from gxsearch.training.adam import Adam
 from gxsearch.training.checkpoint import State
 from gxsearch.training.memory import Parts, joined, loss_of
 from gxsearch.training.precision import Steps, one_norm, precise, set_tf32, without_subnormals
@@ -52,7 +53,7 @@ def epochs(
         model.load_state_dict(resume.model)
     set_tf32(config.precision)
     module = runtime.prepare(one_norm(model, config, runtime))
-    optimizer = torch.optim.Adam(model.parameter_groups(config), lr=config.lr, fused=True)
+    optimizer = Adam(model.parameter_groups(config), lr=config.lr, fused=True)
     steps = Steps(optimizer, runtime.device, config)
     rates, cut = [group["lr"] for group in optimizer.param_groups], Parts(model, runtime.world_size)
     if resume is not None:

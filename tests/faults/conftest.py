@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from shell import PACE, TOY, Cluster, Command
 
-from gxsearch.cli import main
-
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
@@ -46,14 +44,6 @@ def cluster(folder, request) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def call(folder, capsys) -> Callable[..., tuple[int, str, str]]:
-    """Return a function that runs `gxsearch` in this process: its exit code, standard output and standard error."""
-
-    def run(*argv: str) -> tuple[int, str, str]:
-        try:
-            main(argv)
-        except SystemExit as stop:
-            return (stop.code, *capsys.readouterr())
-        return (0, *capsys.readouterr())
-
-    return run
+def call(folder, call) -> Callable[..., tuple[int, str, str]]:
+    """`call` of all tests, within the folder of these."""
+    return call

@@ -2,6 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from anndata import AnnData
+from numba.core.dispatcher import Dispatcher
+from sklearn.metrics import silhouette_score
 
 from gxsearch.results import maps, palette, projection
 from gxsearch.results.run_dir import RunDir
@@ -57,11 +59,36 @@ def test_a_damaged_umap_is_made_again_and_a_pickled_one_is_not_opened(tmp_path, 
     assert projection.plane(run, vectors, "fe").points.shape == (40, 2)
 
 
-@pytest.mark.slow
-def test_a_umap_is_the_same_on_every_call():
+@pytest.mark.parametrize("exact", [0, 100])
+def test_a_umap_keeps_groups_apart_and_is_the_same_on_every_call(monkeypatch, exact):
+    monkeypatch.setattr(projection, "EXACT", exact)  # of more rows neighbors are umap's own affair
     vectors = sample(4).obsm["X_fe"]
 
-    assert np.array_equal(projection.umap(vectors), projection.umap(vectors))
+    points = projection.umap(vectors)
+
+    assert silhouette_score(points, np.arange(40) % 2) > 0.7
+    assert np.array_equal(points, projection.umap(vectors))
+
+
+def test_what_is_compiled_for_a_umap_is_kept_for_the_next_process():
+    from umap import umap_
+
+    projection.umap(sample(4).obsm["X_fe"])
+
+    assert umap_.smooth_knn_dist.stats.cache_path is not None
+
+
+def test_where_nothing_can_be_kept_a_umap_is_compiled_each_time(monkeypatch):
+    asked = []
+
+    def refuse(self):
+        asked.append(self)
+        raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.setattr(Dispatcher, "enable_caching", refuse)
+    projection.keep_compiled.__wrapped__()
+
+    assert len(asked) == 1
 
 
 def test_one_dimension_and_very_few_rows_are_drawn_without_a_umap(tmp_path):

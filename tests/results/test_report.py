@@ -123,11 +123,15 @@ def test_a_damaged_confirmation_is_one_line(own, text):
         report.write(own)
 
 
-def test_a_map_is_projected_once_and_read_from_then_on(own, table, monkeypatch):
-    embed.embeddings(own, table)
-    adata = anndata.read_h5ad(own.embeddings)
+def give_three_dimensions(run, table):
+    embed.embeddings(run, table)
+    adata = anndata.read_h5ad(run.embeddings)
     adata.obsm["X_fe"] = np.random.default_rng(0).normal(size=(adata.n_obs, 3))
-    adata.write_h5ad(own.embeddings)
+    adata.write_h5ad(run.embeddings)
+
+
+def test_a_map_is_projected_once_and_read_from_then_on(own, table, monkeypatch):
+    give_three_dimensions(own, table)
     calls = []
     for name in ("umap", "tsne"):
         monkeypatch.setattr(projection, name, lambda z, name=name: calls.append(name) or z[:, :2].astype(np.float32))
@@ -136,6 +140,16 @@ def test_a_map_is_projected_once_and_read_from_then_on(own, table, monkeypatch):
     report.write(own)
 
     assert sorted(calls) == ["tsne", "umap"]
+
+
+def test_a_brief_report_leaves_out_what_takes_longest_and_says_where_it_is(own, table, monkeypatch):
+    give_three_dimensions(own, table)
+    monkeypatch.setattr(projection, "umap", lambda z: z[:, :2].astype(np.float32))
+    monkeypatch.setattr(projection, "tsne", lambda z: pytest.fail("a t-SNE"))
+
+    page = report.write(own, brief=True).read_text()
+
+    assert "gxsearch report</code>" in page and "three ways" not in page
 
 
 def test_the_markdown_tells_the_same_verdict_and_tables(written, finished):

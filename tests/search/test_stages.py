@@ -47,7 +47,7 @@ budget: {trials: 1, epochs: 2}
 def _no_pictures():
     """Leave out what takes long and is tested elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gxsearch.results.conclude.report.write", lambda run: None)
+        patch.setattr("gxsearch.results.conclude.report.write", lambda run, **how: None)
         patch.setattr("gxsearch.results.conclude.evaluation.write_clusters", lambda *args: None)
         yield
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from gxsearch.cli import main
 from gxsearch.search import machine, storage
 from gxsearch.search.answer import asked
 from gxsearch.search.doctor import diagnose
@@ -29,21 +28,12 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def call(capsys, *argv: str) -> tuple[int, str, str]:
-    code = 0
-    try:
-        main(argv)
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    return code, *capsys.readouterr()
-
-
 def states(found) -> dict[str, str]:
     return {one.part: one.state for one in found}
 
 
-def test_every_part_is_told_and_nothing_is_left_behind(home, capsys):
-    code, out, err = call(capsys, "doctor", "--no-ray", "--json")
+def test_every_part_is_told_and_nothing_is_left_behind(home, call):
+    code, out, err = call("doctor", "--no-ray", "--json")
     found = json.loads(out)
 
     assert {one["part"] for one in found} >= PARTS and {one["state"] for one in found} <= {"ok", "note", "wrong"}
@@ -52,17 +42,17 @@ def test_every_part_is_told_and_nothing_is_left_behind(home, capsys):
     assert not list(home.iterdir())
 
 
-def test_lines_say_the_state_first(home, capsys):
-    _, out, _ = call(capsys, "doctor", "--no-ray")
+def test_lines_say_the_state_first(home, call):
+    _, out, _ = call("doctor", "--no-ray")
 
     assert all(line.split()[0] in ("ok", "note", "wrong") for line in out.splitlines())
     assert len(out.splitlines()) >= len(PARTS)
 
 
-def test_a_folder_that_cannot_be_is_wrong(home, capsys):
+def test_a_folder_that_cannot_be_is_wrong(home, call):
     (home / "file").write_text("")
 
-    code, out, err = call(capsys, "doctor", "--no-ray", "-o", "file/runs")
+    code, out, err = call("doctor", "--no-ray", "-o", "file/runs")
 
     assert code == 5 and "writing" in err and "is no folder" in out
 
@@ -185,8 +175,8 @@ def test_who_fails_says_why():
     assert "E303" in asked("bucket", "ftp://bucket/runs", 60)["error"]
 
 
-def test_addresses_with_passwords_are_refused_before_anything_is_asked(home, capsys):
-    code, out, err = call(capsys, "doctor", "--no-ray", "-o", "s3://key:secret@bucket/runs")
+def test_addresses_with_passwords_are_refused_before_anything_is_asked(home, call):
+    code, out, err = call("doctor", "--no-ray", "-o", "s3://key:secret@bucket/runs")
 
     assert code == 8 and "E805" in err and "secret" not in out + err
 

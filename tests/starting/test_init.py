@@ -11,7 +11,6 @@ import pytest
 from scipy import sparse
 
 from gxsearch import api, drafting
-from gxsearch.cli import main
 from gxsearch.data import simulate
 from gxsearch.data.roles import Wish
 from gxsearch.errors import DataError
@@ -35,16 +34,6 @@ FITS = {
 def home(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def call(capsys, *argv: str) -> tuple[int, str, str]:
-    code = 0
-    try:
-        main(argv)
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 def counts(n: int = 60, g: int = 30, **obs) -> ad.AnnData:
@@ -251,43 +240,43 @@ def test_a_label_with_gaps_is_passed_over_and_that_is_told(home):
     assert seen.found.label == "sex" and "'cell_type' has 20 rows without a value" in seen.found.told["label"]
 
 
-def test_infinite_values_suit_no_model(home, capsys):
+def test_infinite_values_suit_no_model(home, call):
     cells = counts()
     cells.X[3, 4] = np.inf
 
     assert fits(save(cells)) == set()
-    assert "no architecture fits" in call(capsys, "init", "-d", "cells.h5ad")[1]
+    assert "no architecture fits" in call("init", "-d", "cells.h5ad")[1]
 
 
-def test_names_that_are_used_twice_are_told_and_end_in_the_line_of_check(home, capsys):
+def test_names_that_are_used_twice_are_told_and_end_in_the_line_of_check(home, call):
     cells = counts()
     cells.obs_names = ["same"] * 60
     cells.write_h5ad("cells.h5ad")
 
-    code, out, _ = call(capsys, "init", "-d", "cells.h5ad")
-    refused = call(capsys, "init", "fe", "-d", "cells.h5ad")
+    code, out, _ = call("init", "-d", "cells.h5ad")
+    refused = call("init", "fe", "-d", "cells.h5ad")
 
     assert code == 0 and "obs_names_make_unique" in out
     assert refused[0] == 4 and "error[E416]" in refused[2] and not list(home.glob("*.yaml"))
 
 
-def test_without_a_model_nothing_is_written_and_the_command_is_told(home, capsys):
-    code, out, err = call(capsys, "init", "-d", "sim_bulk?n=40&g=20")
+def test_without_a_model_nothing_is_written_and_the_command_is_told(home, call):
+    code, out, err = call("init", "-d", "sim_bulk?n=40&g=20")
 
     assert (code, err) == (0, "") and "gxsearch init vae -d 'sim_bulk?n=40&g=20'" in out
     assert "does not fit" in out and not list(home.iterdir())
 
 
-def test_a_path_is_written_from_the_folder_of_the_spec(home, capsys):
+def test_a_path_is_written_from_the_folder_of_the_spec(home, call):
     (home / "data").mkdir()
     (home / "specs").mkdir()
     counts().write_h5ad("data/cells.h5ad")
 
-    code, out, _ = call(capsys, "init", "vae", "-d", "data/cells.h5ad", "-o", "specs/mine.yaml")
+    code, out, _ = call("init", "vae", "-d", "data/cells.h5ad", "-o", "specs/mine.yaml")
 
     assert code == 0 and load("specs/mine.yaml").data.path == os.path.join("..", "data", "cells.h5ad")
     assert "gxsearch tune specs/mine.yaml" in out
-    assert call(capsys, "check", "specs/mine.yaml")[0] == 0
+    assert call("check", "specs/mine.yaml")[0] == 0
 
 
 def test_a_folder_of_shards_is_looked_at(home):
@@ -312,8 +301,8 @@ def test_other_formats_are_looked_at(ending, home):
     assert seen.seen.numbers[0].kind == "counts" and "facts" in api.check(drafted(seen, "nbvae"))
 
 
-def test_json_says_the_same(home, capsys):
-    code, out, _ = call(capsys, "init", "fe", "-d", "sim_bulk?n=40&g=20", "--json")
+def test_json_says_the_same(home, call):
+    code, out, _ = call("init", "fe", "-d", "sim_bulk?n=40&g=20", "--json")
     found = json.loads(out)
 
     assert code == 0 and found["written"] == "fe-sim_bulk.yaml" and found["columns"]["label"] == "cell_type"
@@ -344,7 +333,7 @@ def test_json_says_the_same(home, capsys):
         (["-d", "cells.h5ad", "-o", "fe.yaml"], ""),
     ],
 )
-def test_wrong_input_is_one_line_and_nothing_is_written(words, code, home, capsys):
+def test_wrong_input_is_one_line_and_nothing_is_written(words, code, home, call):
     counts(kind=["a", "b"] * 30, **{"${x}": ["a", "b"] * 30}).write_h5ad("cells.h5ad")
     counts()[:0].copy().write_h5ad("empty.h5ad")
     Path("text.h5ad").write_text("no HDF5")
@@ -355,17 +344,17 @@ def test_wrong_input_is_one_line_and_nothing_is_written(words, code, home, capsy
     Path("link.yaml").symlink_to("taken.yaml")
     before = sorted(home.iterdir())
 
-    status, out, err = call(capsys, "init", *words)
+    status, out, err = call("init", *words)
 
     assert status == (int(code[1]) if code else 2) and out == "", err
     assert [line[6:10] for line in err.splitlines() if line.startswith("error[")] == [code or "E200"]
     assert sorted(home.iterdir()) == before and Path("taken.yaml").read_text() == "mine"
 
 
-def test_a_file_is_replaced_when_that_is_asked_for(home, capsys):
+def test_a_file_is_replaced_when_that_is_asked_for(home, call):
     Path("fe-sim_bulk.yaml").write_text("mine")
 
-    assert call(capsys, "init", "fe", "-d", "sim_bulk?n=40&g=20", "--force")[0] == 0
+    assert call("init", "fe", "-d", "sim_bulk?n=40&g=20", "--force")[0] == 0
     assert load("fe-sim_bulk.yaml").model == "fe"
 
 

@@ -12,7 +12,6 @@ from fuzz import specs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gxsearch.cli import main
 from gxsearch.errors import GxError
 from gxsearch.models import registry
 from gxsearch.search import json_schema
@@ -219,17 +218,8 @@ def test_numbers_are_bounded_as_check_bounds_them(model, train):
         assert holds("fe", values)
 
 
-def call(capsys, *argv: str) -> tuple[int, str, str]:
-    code = 0
-    try:
-        main(argv)
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    return code, *capsys.readouterr()
-
-
-def test_the_schema_of_any_model_asks_which(capsys):
-    code, out, _ = call(capsys, "schema")
+def test_the_schema_of_any_model_asks_which(call):
+    code, out, _ = call("schema")
     any_model = jsonschema.Draft202012Validator(json.loads(out))
     bad = changed({"budget": {"trials": 0, "epochs": 2}})
 
@@ -237,13 +227,13 @@ def test_the_schema_of_any_model_asks_which(capsys):
     assert not any_model.is_valid(bad) and not any_model.is_valid(SOUND | {"model": "nothing"})
 
 
-def test_a_schema_is_written_and_written_again_but_never_over_anything_else(tmp_path, monkeypatch, capsys):
+def test_a_schema_is_written_and_written_again_but_never_over_anything_else(tmp_path, monkeypatch, call):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.json").write_text("{}")
     (tmp_path / "link.json").symlink_to("mine.json")
 
-    assert call(capsys, "schema", "fe", "-o", "fe.schema.json")[0] == 0
-    assert call(capsys, "schema", "vae", "-o", "fe.schema.json")[0] == 0
+    assert call("schema", "fe", "-o", "fe.schema.json")[0] == 0
+    assert call("schema", "vae", "-o", "fe.schema.json")[0] == 0
     assert json.loads((tmp_path / "fe.schema.json").read_text())["title"].endswith("of vae")
     for words, code in [
         (["mine.json"], "E352"),
@@ -251,15 +241,15 @@ def test_a_schema_is_written_and_written_again_but_never_over_anything_else(tmp_
         (["a.yaml"], "E351"),
         (["link.json"], "E811"),
     ]:
-        status, _, err = call(capsys, "schema", "fe", "-o", *words)
+        status, _, err = call("schema", "fe", "-o", *words)
         assert status == int(code[1]) and err.startswith(f"error[{code}]")
-    assert call(capsys, "schema", "fee")[0] == 3 and (tmp_path / "mine.json").read_text() == "{}"
+    assert call("schema", "fee")[0] == 3 and (tmp_path / "mine.json").read_text() == "{}"
 
 
-def test_init_names_a_schema_that_lies_beside_its_file(tmp_path, monkeypatch, capsys):
+def test_init_names_a_schema_that_lies_beside_its_file(tmp_path, monkeypatch, call):
     monkeypatch.chdir(tmp_path)
-    call(capsys, "schema", "fe", "-o", "fe.schema.json")
-    call(capsys, "init", "fe", "-d", "sim_bulk?n=40&g=20")
+    call("schema", "fe", "-o", "fe.schema.json")
+    call("init", "fe", "-d", "sim_bulk?n=40&g=20")
     values = read(tmp_path / "fe-sim_bulk.yaml").values
 
     assert (tmp_path / "fe-sim_bulk.yaml").read_text().startswith("# yaml-language-server: $schema=fe.schema.json\n")
