@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -93,6 +94,7 @@ class Toy(GeneModel):
         die_at: int = knob(0, doc="epoch that the process does not survive the first time; 0 for none", low=0)
         hang_at: int = knob(0, doc="epoch in which the process hangs the first time; 0 for none", low=0)
         sleep: float = knob(0.0, doc="seconds that an epoch takes besides", low=0.0)
+        meet: str = knob("", doc="folder in which an epoch waits until two processes have been; none when empty")
         warmup: float = knob(0.0, doc="share of the training before trials may be judged", low=0.0, high=1.0)
         cycle: float = knob(0.0, doc="length of a cycle, as a share of the training; 0 for none", low=0.0, high=1.0)
 
@@ -138,10 +140,19 @@ class Toy(GeneModel):
 
     def _misbehave(self) -> None:
         time.sleep(self.config.sleep)
+        if self.config.meet:
+            self._meet(Path(self.config.meet))
         if self.epochs_seen == self.config.die_at:  # counted in this process: it survives when it is resumed
             os.kill(os.getpid(), signal.SIGKILL)
         if self.epochs_seen == self.config.hang_at:
             time.sleep(3600)
+
+    def _meet(self, folder: Path) -> None:
+        (folder / str(os.getpid())).touch()
+        until = time.monotonic() + 60
+        while len(list(folder.iterdir())) < 2:
+            assert time.monotonic() < until, "nobody else came"
+            time.sleep(0.01)
 
     def measures(self) -> dict[str, Any]:
         return {"odd": {"odd none": None, "odd text": "high"}.get(self.config.tells, 0.0)}
