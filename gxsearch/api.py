@@ -15,7 +15,7 @@ from gxsearch.search.spec import Spec, load
 from gxsearch.search.stopped import told
 from gxsearch.search.track import check_installed, chosen
 from gxsearch.search.tracking import Trackers
-from gxsearch.steps import concluded, run_confirm, run_first, run_search
+from gxsearch.steps import concluded, run_confirm, run_first, run_search, serving
 
 __all__ = ["ablate", "check", "embed", "embedded_path", "generate", "genes", "load_spec", "open_model"]
 __all__ += ["compare", "confirm"]
@@ -126,13 +126,13 @@ def tune(
         from gxsearch.search.opening import begin  # imports Ray: only once nothing speaks against it
 
         with told(folder), Trackers(say) as trackers:
-            with connected(address, resources) as fit, begin(spec, table, fit, folder) as opened:
+            with connected(address, resources) as fit, serving() as fleet, begin(spec, table, fit, folder) as opened:
                 opened.take(resources)
                 trackers.follow(opened.run, opened.spec.track)
                 say(f"{shown(folder)}   {fit} trials at once   {spec.data.path}: {table.n_obs} x {table.n_vars}")
-                run_first(opened, lambda stage: run_search(stage, quiet), say)
-                run_search(opened, quiet)
-                run_confirm(opened, opened.spec.confirm, fit, quiet, say)
+                run_first(opened, lambda stage: run_search(stage, quiet, fleet), say)
+                run_search(opened, quiet, fleet)
+                run_confirm(opened, opened.spec.confirm, fit, quiet, say, fleet)
             return concluded(opened.run, opened.table, say)
 
 
@@ -167,18 +167,18 @@ def resume(
             check_address(opened.spec.resources, address, run)
             searched = opened.referee.done
             if searched:
-                run_first(opened, lambda stage: run_search(stage, quiet), say)
+                run_first(opened, lambda stage: run_search(stage, quiet, None), say)
                 opened.close("done")
                 trials = stage.picked(opened.run, asked.top)
             if not searched or trials and stage.unfinished(opened.run, opened.spec, asked, trials):
                 opened.take(settled(opened.spec, opened.table, say))
                 # how many run at once was settled when the search began; fewer CPUs make it slower, not different
                 resources = opened.spec.resources.model_copy(update={"concurrent": "auto"})
-                with connected(address, resources) as fit:
+                with connected(address, resources) as fit, serving() as fleet:
                     if not searched:
-                        run_first(opened, lambda stage: run_search(stage, quiet), say)
-                        run_search(opened, quiet)
-                    run_confirm(opened, asked, fit, quiet, say)
+                        run_first(opened, lambda stage: run_search(stage, quiet, fleet), say)
+                        run_search(opened, quiet, fleet)
+                    run_confirm(opened, asked, fit, quiet, say, fleet)
         return concluded(opened.run, opened.table, say)
 
 

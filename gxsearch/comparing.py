@@ -23,7 +23,7 @@ from gxsearch.search.spec import Spec
 from gxsearch.search.stopped import Interrupted
 from gxsearch.search.track import check_installed
 from gxsearch.search.tracking import Trackers
-from gxsearch.steps import concluded, run_confirm, run_first, run_search
+from gxsearch.steps import concluded, run_confirm, run_first, run_search, serving
 
 Say = Callable[[str], None]
 
@@ -132,12 +132,12 @@ def _run(
     with _alone(place):
         say(f"{place.path}   {', '.join(entry.name for entry in given)}   {tables[0].n_obs:,} rows")
         try:
-            with connected(address, found[given[0].name]):
+            with connected(address, found[given[0].name]), serving() as fleet:
                 for i, entry in enumerate(given):
                     say(f"{entry.name}: search {i + 1} of {len(given)}")
                     settled = found[entry.name] if entry.spec.resources.gpus == "auto" else None
                     fit = fitting(found[entry.name])
-                    tables[i] = _searched(place, entry, tables[i], asked, fit, quiet, say, settled)
+                    tables[i] = _searched(place, entry, tables[i], asked, fit, quiet, say, settled, fleet)
         except Interrupted as stopped:
             raise Interrupted(RunDir(place.path), stopped.signal) from None
         say("comparison")
@@ -154,6 +154,7 @@ def _searched(
     quiet: bool,
     say: Say,
     settled: Resources | None,
+    fleet: Any,
 ) -> Table:
     """Search an architecture, make its results, and train its best settings again, as far as that is left to do."""
     from gxsearch.results.comparison import champion
@@ -165,15 +166,15 @@ def _searched(
         with reopen(run, {}) if run.run.is_file() else begin(entry.spec, table, slots, run.path) as opened:
             opened.take(settled or opened.spec.resources)
             trackers.follow(run, opened.spec.track)
-            run_first(opened, lambda stage: run_search(stage, quiet), say)
+            run_first(opened, lambda stage: run_search(stage, quiet, fleet), say)
             if confirm.done(run):
                 opened.close("done")
             else:
-                run_search(opened, quiet)
+                run_search(opened, quiet, fleet)
         if not run.report.exists():
             concluded(run, opened.table, say, brief=True)  # `gxsearch report` draws the rest of one that is looked at
     picked = champion(run, opened.table, asked.top, asked.by)
-    run_confirm(opened, asked.confirm, slots, quiet, say, [picked.number])
+    run_confirm(opened, asked.confirm, slots, quiet, say, fleet, [picked.number])
     return opened.table
 
 

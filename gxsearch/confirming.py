@@ -10,7 +10,7 @@ from gxsearch.errors import RunError
 from gxsearch.results.far import reopened
 from gxsearch.results.run_dir import RunDir
 from gxsearch.search.stopped import told
-from gxsearch.steps import run_confirm
+from gxsearch.steps import run_confirm, serving
 
 
 def confirm(
@@ -50,8 +50,8 @@ def confirm(
         trials = stage.picked(folder, top)
         if stage.unfinished(folder, opened.spec, asked, trials):
             opened.take(settled(opened.spec, opened.table, say))
-            with connected(address, opened.spec.resources) as fit:
-                run_confirm(opened, asked, fit, quiet, say, trials)
+            with connected(address, opened.spec.resources) as fit, serving() as fleet:
+                run_confirm(opened, asked, fit, quiet, say, fleet, trials)
         say("test rows")
         found = confirmation.write(folder, opened.table)
         report.write(folder)

@@ -30,7 +30,6 @@ LEAST = 10
 """Letters that settings need to be shown."""
 
 
-
 def short(params: dict) -> str:
     """Return settings on one line, without their group where the name alone says it."""
     return "  ".join(f"{name.split('.', 1)[1]}={_value(value)}" for name, value in params.items())

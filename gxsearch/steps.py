@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from gxsearch.errors import GxError, RunFailed
@@ -33,8 +34,17 @@ def run_first(
         raise Interrupted(opened.run, stopped.signal) from None
 
 
-def run_search(opened: Any, quiet: bool) -> None:
-    """Run an opened search to its end on the Ray that is connected, and close it.
+@contextmanager
+def serving() -> Iterator[Any]:
+    """Yield what serves the searches that follow one another on the Ray that is connected."""
+    from gxsearch.search.fleet import Fleet  # imports Ray, which heeds what is set when it is connected
+
+    with Fleet() as fleet:
+        yield fleet
+
+
+def run_search(opened: Any, quiet: bool, fleet: Any) -> None:
+    """Run an opened search to its end on the Ray that is connected, and close it; `fleet` is of `serving`.
 
     Raises:
         Interrupted: a signal came.
@@ -54,6 +64,7 @@ def run_search(opened: Any, quiet: bool) -> None:
             slots=opened.slots,
             deadline=deadline,
             tick=progress.tick,
+            fleet=fleet,
         )
     opened.close("interrupted" if stopped_by is not None else "done")
     if stopped_by is not None:
@@ -66,6 +77,7 @@ def run_confirm(
     slots: int,
     quiet: bool,
     say: Callable[[str], None],
+    fleet: Any,
     trials: Sequence[int] | None = None,
 ) -> None:
     """Train the best trials of a search that has ended again, or those of `trials`, as far as that is left to do.
@@ -80,7 +92,7 @@ def run_confirm(
     if not trials or not confirm.unfinished(run, opened.spec, asked, trials):
         return
     say(f"{len(trials)} trials again over {asked.seeds} seeds" + (f", {asked.splits} splits" * (asked.splits > 1)))
-    search = lambda stage: run_search(stage, quiet)  # noqa: E731
+    search = lambda stage: run_search(stage, quiet, fleet)  # noqa: E731
     try:
         confirm.confirm(run, opened.spec, opened.table, slots, asked, trials, search)
     except Interrupted as stopped:

@@ -27,9 +27,7 @@ from gxsearch.training.spatial_baselines import spatial_baselines, spatial_score
 from gxsearch.training.token_baselines import token_baselines, token_scores
 
 
-def conclude(
-    run: RunDir, table: Table, *, say: Callable[[str], None] = lambda text: None, brief: bool = False
-) -> None:
+def conclude(run: RunDir, table: Table, *, say: Callable[[str], None] = lambda text: None, brief: bool = False) -> None:
     """Write everything below results/ from what the trials left behind; test rows are read here and nowhere else.
 
     `brief`: as of `report.write`.

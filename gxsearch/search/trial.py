@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import traceback
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import ray
+import torch
 from ray import tune
 from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
@@ -22,7 +24,19 @@ from gxsearch.search.draw import ending
 from gxsearch.search.rank import Place, Stepper, train_here
 from gxsearch.search.refit import Following
 from gxsearch.search.watchdog import Watchdog
+from gxsearch.training import footprint
 from gxsearch.training.session import Bench, Job
+
+
+@dataclass(frozen=True)
+class Given:
+    """What all trials of a search are given: the table, where Ray has it, and a worker's place."""
+
+    table: Any
+    place: Place
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Given:
+        return self  # Tune copies what it hands on, and Ray knows nothing of a copied reference
 
 
 class GxTrial(tune.Trainable):
@@ -32,21 +46,21 @@ class GxTrial(tune.Trainable):
     would try the same again; only a lost process is tried again, from the trial's newest checkpoint.
     """
 
-    def setup(self, config: dict[str, Any], table: Table | None = None, place: Place | None = None) -> None:
-        """Take the shared table; what may fail is left to the first step."""
-        assert table is not None and place is not None
-        self._table, self._place = table, place
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take the first draw; what may fail is left to the first step."""
+        self.config.pop("given")  # Tune sends what is there back with each result
+        self._given: Given | None = None
         self._bench: Bench | None = None
         self._stepper: Stepper | Following | None = None
         self._watchdog: Watchdog | None = None
         self._peers: list[Any] = []
         self._running: list[Any] = []
-        self._config = config
+        self._take(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next draw."""
+        """Take the next draw, which may be another search's."""
         self._stop()
-        self._config = new_config
+        self._take(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -71,8 +85,12 @@ class GxTrial(tune.Trainable):
         return {"metrics": list(metrics.items())}
 
     def rest(self) -> None:
-        """End a training that was stopped at once, not only when the next draw comes."""
+        """Hold nothing until the next draw comes, whenever that is."""
         self._stop()
+        self._release()
+        gc.collect()
+        footprint.give_back()
+        torch.cuda.empty_cache()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Save nothing: checkpoints are in the run folder, written as the training goes."""
@@ -83,8 +101,20 @@ class GxTrial(tune.Trainable):
     def cleanup(self) -> None:
         """End the training and its ranks."""
         self._stop()
+        self._release()
+
+    def _take(self, config: dict[str, Any]) -> None:
+        given = config.pop("given")
+        if given != self._given:
+            self._release()
+        self._given, self._config = given, config
+
+    def _release(self) -> None:
+        """Let go of the data, and of the ranks, which have them too."""
+        self._bench = None
         for peer in self._peers:
             ray.kill(peer)
+        self._peers = []
 
     @property
     def _folder(self) -> Path:
@@ -116,12 +146,12 @@ class GxTrial(tune.Trainable):
     def _start(self) -> Stepper:
         job, folder, shelf = self._job, self._folder, self._shelf
         folder.mkdir(parents=True, exist_ok=True)
+        table, place = self._given.table, self._given.place
         if self._bench is None:
-            self._bench = Bench(self._table, self._place.device)
-        place = self._place
+            self._bench = Bench(ray.get(table), place.device)
         if place.world_size > 1:
             place = replace(place, address=ray.util.get_node_ip_address(), port=_free_port())
-            self._peers = self._peers or _peers(self._table, place)
+            self._peers = self._peers or _peers(table, place)
             self._running = [
                 peer.train.remote(job, replace(place, rank=rank), str(folder), shelf)
                 for rank, peer in enumerate(self._peers, 1)
@@ -137,21 +167,14 @@ class GxTrial(tune.Trainable):
 
 
 class TrainerTrial(GxTrial):
-    """Trains each draw under a TorchTrainer of its own; this actor only follows it, on the head.
-
-    `table` is a list with a reference to the shared table: workers on other nodes take it from there.
-    """
-
-    def cleanup(self) -> None:
-        """End the training, and free what its workers have."""
-        self._stop()
+    """Trains each draw under a TorchTrainer of its own; this actor only follows it, on the head."""
 
     def _next(self) -> dict[str, Any] | None:
         return self._stepper.next()
 
     def _start(self) -> Following:
         name = f"{self._folder.parent.parent.name}-{self._folder.name}"
-        return Following(self._config, self._table[0], self._place, name)
+        return Following(self._config, self._given.table, self._given.place, name)
 
     def _raise_if_a_rank_is_lost(self) -> None:
         """Nothing: Ray Train starts lost ranks again."""
@@ -170,16 +193,15 @@ class Peer:
         train_here(job, self._bench, place, path, report=lambda metrics: True, shelf=shelf)
 
 
-def _peers(table: Table, place: Place) -> list[Any]:
+def _peers(table: Any, place: Place) -> list[Any]:
     """Start the further ranks, each in its bundle of the trial's placement group."""
     group: PlacementGroup = ray.util.get_current_placement_group()
-    shared = ray.put(table)
     return [
         Peer.options(
             num_cpus=place.cpus,
             num_gpus=place.gpus,
             scheduling_strategy=PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank),
-        ).remote(shared, place)
+        ).remote(table, place)
         for rank in range(1, place.world_size)
     ]
 

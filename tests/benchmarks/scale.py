@@ -115,10 +115,9 @@ def rss_mb() -> float:
 @contextmanager
 def metered(meter: Meter, marks: list[int]) -> Iterator[None]:
     """Time the parts while this lasts, and mark when so many trials have ended."""
-    from gxsearch.search import tuner
+    from gxsearch.search import fleet
 
-    ours = [(tuner.Draws, "suggest"), (tuner.Verdicts, "on_trial_result"), (tuner.Whistle, "stop_all")]
-    parts = PARTS | {"referee": [*ours, (tuner.Pulse, "on_step_begin")]}
+    parts = PARTS | {"referee": [(fleet.Draws, "suggest"), (fleet.Verdicts, "on_trial_result"), (fleet.Room, "look")]}
     result, tell, ended = Referee.result, Referee._tell, [0]
 
     def counted(referee: Referee, number: int, metrics: dict[str, float]) -> None:

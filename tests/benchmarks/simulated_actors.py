@@ -153,7 +153,7 @@ class _Handle:
         self.train = Method(clock, actor.seconds, actor.train)
         self.reset = Method(clock, _at_once, actor.reset)
         self.get_auto_filled_metrics = _Nothing()
-        self.stop = self.__ray_ready__ = self.__ray_terminate__ = Method(clock, _at_once, lambda: True)
+        self.stop = self.rest = self.__ray_ready__ = self.__ray_terminate__ = Method(clock, _at_once, lambda: True)
 
 
 class _Nothing:

@@ -179,13 +179,13 @@ def test_a_trial_whose_process_dies_again_and_again_fails_alone():
     from types import SimpleNamespace
 
     from gxsearch.search.disk import Room
-    from gxsearch.search.tuner import RETRIES, Draws
+    from gxsearch.search.fleet import RETRIES, Draws, Stage
 
     told = []
     run = RunDir("nowhere")
     spec = SimpleNamespace(objective=SimpleNamespace(mode="min"))
     referee = SimpleNamespace(spec=spec, run=run, unfinished=[], ended=lambda *end: told.append(end))
-    draws = Draws(referee, {"a": 3}, Room(run, 1, list), lambda trial: {})
+    draws = Draws(SimpleNamespace(stage=Stage(referee, Room(run, 1, list), lambda trial: {}, {"a": 3})))
 
     draws.on_trial_complete("a", error=False)
     draws.on_trial_complete("a", error=True)

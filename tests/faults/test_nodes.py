@@ -7,9 +7,9 @@ from shell import Node, count, wait_for
 
 from gxsearch.results.ledger import trials
 from gxsearch.results.run_dir import RunDir
+from gxsearch.search.fleet import RETRIES
 from gxsearch.search.launch import connected
 from gxsearch.search.sections import Resources
-from gxsearch.search.tuner import RETRIES
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WIDE = ("-s", "resources.workers=2", "-s", "stop=none", "-s", "budget.trials=2")

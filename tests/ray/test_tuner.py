@@ -2,7 +2,6 @@
 
 import os
 import signal
-from types import SimpleNamespace
 
 import pytest
 import ray
@@ -13,7 +12,6 @@ from gxsearch.search.launch import connected
 from gxsearch.search.local import search_here
 from gxsearch.search.opening import begin
 from gxsearch.search.sections import Resources
-from gxsearch.search.tuner import Whistle, _stopped_by_signals
 
 pytestmark = pytest.mark.ray
 
@@ -102,12 +100,10 @@ def test_a_trial_that_hangs_is_started_again_from_where_it_was(toy_spec, run_sea
     ]
 
 
-def test_a_signal_that_comes_before_tune_listens_stops_the_search_too():
-    with _stopped_by_signals() as caught:
-        os.kill(os.getpid(), signal.SIGTERM)
+def test_a_signal_that_comes_before_the_first_draw_stops_the_search(toy_spec, run_search):
+    run = run_search(toy_spec(), ticks=lambda: os.kill(os.getpid(), signal.SIGTERM))
 
-        assert caught == [signal.SIGTERM]
-        assert Whistle(SimpleNamespace(done=False), caught, SimpleNamespace(look=lambda: False)).stop_all()
+    assert not trials(run.ledger)
 
 
 def test_the_ray_of_somebody_else_is_refused_and_left_alone(slots):

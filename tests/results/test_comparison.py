@@ -30,7 +30,7 @@ from gxsearch.search.stopped import Interrupted
 TOY = Path(__file__).parents[1] / "toy" / "toy.yaml"
 
 
-def search_in_this_process(opened, quiet):
+def search_in_this_process(opened, quiet, fleet):
     from gxsearch.search.local import search_here
 
     search_here(opened.spec, opened.run, opened.table, opened.referee, lambda: None)
@@ -127,7 +127,7 @@ def test_settings_are_trained_again_for_as_long_as_their_search_had_time(compare
 
     assert confirm.unfinished(run, spec, asked, [best.number])
     confirm.confirm(
-        run, spec, read_table(spec), 1, asked, [best.number], lambda opened: search_in_this_process(opened, True)
+        run, spec, read_table(spec), 1, asked, [best.number], lambda opened: search_in_this_process(opened, True, None)
     )
 
     again = trials(RunDir(run.confirming / "00").ledger)
@@ -157,10 +157,10 @@ def test_a_comparison_that_was_stopped_goes_on_to_the_same_verdict(compared, fil
     without_ray(monkeypatch)
     count = iter(range(100))
 
-    def stopped(opened, quiet):
+    def stopped(opened, quiet, fleet):
         if next(count) == 2:  # the search of the second file; before it came a search and a confirmation
             raise Interrupted(opened.run, 2)
-        search_in_this_process(opened, quiet)
+        search_in_this_process(opened, quiet, fleet)
 
     for module in (comparing, steps):
         monkeypatch.setattr(module, "run_search", stopped)
@@ -221,14 +221,14 @@ def test_a_confirmation_trains_the_best_trials_over_paired_seeds_and_splits(toy_
     assert [len(trials(RunDir(path).ledger)) for path in sorted(run.confirming.iterdir())] == [4, 4]
     assert escape(told["sentences"][0]) in run.report.read_text()
 
-    monkeypatch.setattr(steps, "run_search", lambda opened, quiet: pytest.fail("it was trained already"))
+    monkeypatch.setattr(steps, "run_search", lambda opened, quiet, fleet: pytest.fail("it was trained already"))
     assert confirming.confirm(run.path, top=2, seeds=2, splits=2)["judgment"] == told["judgment"]
 
 
 def test_a_search_that_has_not_ended_is_not_confirmed(toy_spec, tmp_path, monkeypatch):
     without_ray(monkeypatch)
 
-    def stopped(opened, quiet):
+    def stopped(opened, quiet, fleet):
         opened.close("interrupted")
         raise Interrupted(opened.run, 2)
 

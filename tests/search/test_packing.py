@@ -144,7 +144,7 @@ def test_the_share_is_kept_and_found_anew_when_a_search_is_resumed(toy_spec, tmp
     machine(8, 1, peak=int(17.5 * GIB))
     given = []
 
-    def search(opened, quiet, state="interrupted"):
+    def search(opened, quiet, fleet, state="interrupted"):
         given.append((opened.spec.resources.gpus, opened.slots))
         opened.close(state)
         raise KeyboardInterrupt

@@ -105,7 +105,7 @@ def test_a_run_that_was_stopped_in_its_first_search_goes_on_with_it(spec, tmp_pa
         again(run)
     monkeypatch.setattr(steps, "concluded", conclude)
 
-    def here(opened, quiet):  # without Ray
+    def here(opened, quiet, fleet):  # without Ray
         from gxsearch.search.local import search_here
 
         search_here(opened.spec, opened.run, opened.table, opened.referee, lambda: None)
