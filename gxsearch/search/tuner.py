@@ -15,7 +15,8 @@ from gxsearch.results.run_dir import RunDir
 from gxsearch.search.deadline import Deadline
 from gxsearch.search.disk import Room
 from gxsearch.search.draw import draw_config
-from gxsearch.search.fleet import Fleet, Stage
+from gxsearch.search.fleet import Fleet
+from gxsearch.search.liaison import Stage
 from gxsearch.search.orphans import Orphans
 from gxsearch.search.referee import Referee
 from gxsearch.search.refit import place_of

@@ -115,9 +115,11 @@ def rss_mb() -> float:
 @contextmanager
 def metered(meter: Meter, marks: list[int]) -> Iterator[None]:
     """Time the parts while this lasts, and mark when so many trials have ended."""
-    from gxsearch.search import fleet
+    from gxsearch.search import liaison
 
-    parts = PARTS | {"referee": [(fleet.Draws, "suggest"), (fleet.Verdicts, "on_trial_result"), (fleet.Room, "look")]}
+    parts = PARTS | {
+        "referee": [(liaison.Draws, "suggest"), (liaison.Verdicts, "on_trial_result"), (liaison.Room, "look")]
+    }
     result, tell, ended = Referee.result, Referee._tell, [0]
 
     def counted(referee: Referee, number: int, metrics: dict[str, float]) -> None:

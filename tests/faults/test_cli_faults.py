@@ -179,7 +179,7 @@ def test_a_trial_whose_process_dies_again_and_again_fails_alone():
     from types import SimpleNamespace
 
     from gxsearch.search.disk import Room
-    from gxsearch.search.fleet import RETRIES, Draws, Stage
+    from gxsearch.search.liaison import RETRIES, Draws, Stage
 
     told = []
     run = RunDir("nowhere")

@@ -7,8 +7,8 @@ from shell import Node, count, wait_for
 
 from gxsearch.results.ledger import trials
 from gxsearch.results.run_dir import RunDir
-from gxsearch.search.fleet import RETRIES
 from gxsearch.search.launch import connected
+from gxsearch.search.liaison import RETRIES
 from gxsearch.search.sections import Resources
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

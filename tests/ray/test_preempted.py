@@ -6,7 +6,7 @@ import pytest
 import ray
 
 from gxsearch.results.ledger import trials
-from gxsearch.search import fleet as tune
+from gxsearch.search import liaison
 
 pytestmark = [pytest.mark.slow, pytest.mark.fault("F17")]
 SPEC = ("stop=none", "budget.trials=1", "space.train.lr=0.001", "space.model.latent_dim=2")
@@ -25,13 +25,13 @@ def test_a_trial_whose_machine_is_taken_away_goes_on_more_often_than_one_that_is
         toy_spec(*SPEC, "budget.epochs=5", "space.model.die_at=2"), "taken"
     )  # each start gains an epoch, all are better
 
-    assert tune.RETRIES < 4, "it is started five times"
+    assert liaison.RETRIES < 4, "it is started five times"
     (one,), (other,) = trials(calm.ledger), trials(run.ledger)
     assert (one.state, one.best, len(one.history)) == (other.state, other.best, len(other.history))
 
 
 def test_a_trial_that_never_gets_anywhere_ends(toy_spec, run_search, preempted, monkeypatch):
-    monkeypatch.setattr(tune, "PREEMPTIONS", 3)
+    monkeypatch.setattr(liaison, "PREEMPTIONS", 3)
 
     run = run_search(toy_spec(*SPEC, "budget.epochs=5", "space.model.die_at=1"))
 
@@ -43,4 +43,4 @@ def test_a_process_that_is_simply_lost_counts_as_a_failure(toy_spec, run_search)
     run = run_search(toy_spec(*SPEC, "budget.epochs=5", "space.model.die_at=1"))
 
     (trial,) = trials(run.ledger)
-    assert (trial.state, trial.reason) == ("failed", f"its process was lost {tune.RETRIES + 1} times")
+    assert (trial.state, trial.reason) == ("failed", f"its process was lost {liaison.RETRIES + 1} times")
