@@ -68,7 +68,7 @@ class Ours:
     def state(self) -> Path:
         return self.run.ledger
 
-    workers = "ray::_Inner"
+    workers = "ray::GxTrial"
 
 
 class Plain:

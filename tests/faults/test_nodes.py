@@ -13,7 +13,7 @@ from gxsearch.search.sections import Resources
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 WIDE = ("-s", "resources.workers=2", "-s", "stop=none", "-s", "budget.trials=2")
-RANKS = ("ray::_Inner", "ray::Peer", "ray::RayTrainWorker")
+RANKS = ("ray::GxTrial", "ray::Peer", "ray::RayTrainWorker")
 
 
 def busy(nodes: list[Node]) -> list[Node]:

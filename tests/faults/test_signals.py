@@ -163,7 +163,7 @@ def test_a_worker_that_is_killed_costs_its_trial_at_most_an_epoch(folder, start,
     command = start("tune", "slow.yaml", "--name", "run", "-q")
     for after in (5, 20):
         wait_for(lambda after=after: epochs(run) >= after, why=lambda: command.err)
-        os.kill(command.pids("ray::_Inner")[0], signal.SIGKILL)
+        os.kill(command.pids("ray::GxTrial")[0], signal.SIGKILL)
 
     assert command.wait() == 0 and not command.err
     assert told(run) == whole

@@ -61,7 +61,7 @@ def all_free() -> bool:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_twenty_stopped_trials_of_two_ranks_leave_nothing_behind(toy_spec, run_search, backend):
+def test_twenty_stopped_trials_of_two_ranks_leave_nothing_behind(toy_spec, run_search, fleet, backend):
     # after its first epoch a trial sees whether it is among the best quarter, and few are
     two = ("resources.workers=2", "resources.cpus=0.5", "budget.trials=28", "stop={asha: {grace: 1, reduction: 4}}")
 
@@ -70,6 +70,7 @@ def test_twenty_stopped_trials_of_two_ranks_leave_nothing_behind(toy_spec, run_s
     states = [t.state for t in trials(run.ledger)]
     assert states.count("stopped") >= 20
     assert len(states) == 28
+    fleet.end()
     assert until(all_free), (groups(), working(), ray.available_resources())
     assert not list(run.path.glob("trials/*/relay.*"))
 
@@ -115,7 +116,7 @@ def test_a_trial_that_hangs_is_started_again(toy_spec, run_search):
     assert (trial.state, len(trial.history)) == ("complete", 4)
 
 
-def test_what_the_workers_of_a_killed_trial_had_is_free_for_the_next(toy_spec, run_search, tmp_path):
+def test_what_the_workers_of_a_killed_trial_had_is_free_for_the_next(toy_spec, run_search, fleet, tmp_path):
     """Ray itself keeps their placement group until the search ends: with all CPUs in it, nothing would ever start."""
     few = ("stop=none", "budget.trials=2", "budget.epochs=8", "resources.backend=trainer", "resources.cpus=2")
     folder, killed, seen = tmp_path / "run" / "trials" / "000", [], []
@@ -124,7 +125,7 @@ def test_what_the_workers_of_a_killed_trial_had_is_free_for_the_next(toy_spec, r
         until(lambda: any(len(file.read_bytes().split(b"\n")) > 2 for file in folder.glob("relay.*.told")))
         for pid, name in ours().items():
             seen.append(name)
-            if name.startswith("ray::_Inner"):  # what Tune calls a trainable that was given data
+            if name.startswith("ray::TrainerTrial"):
                 os.kill(pid, signal.SIGKILL)
                 killed.append(pid)
 
@@ -136,5 +137,6 @@ def test_what_the_workers_of_a_killed_trial_had_is_free_for_the_next(toy_spec, r
     thread.join()
     assert killed, seen
     assert [(t.state, t.reason, len(t.history)) for t in trials(run.ledger)] == [("complete", "", 8)] * 2
+    fleet.end()
     assert until(all_free), (groups(), working())
     assert not list(folder.glob("relay.*"))
