@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+START_S = 60.0
+"""Seconds that the start of the first process may take without being counted."""
+
 
 @dataclass
 class Deadline:
@@ -17,6 +20,14 @@ class Deadline:
     def start(self) -> None:
         """Start the clock."""
         self.begun = time.monotonic()
+
+    def start_late(self) -> None:
+        """Start the clock when trials really begin: of searches with equal budgets, only the first starts processes.
+
+        Where that took long, which may be an allocation of a batch system that runs out, it counts.
+        """
+        if time.monotonic() - self.begun < START_S:
+            self.start()
 
     def left_s(self) -> float | None:
         """Return the seconds left, or None without a budget."""

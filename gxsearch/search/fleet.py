@@ -16,7 +16,7 @@ from ray.tune.experiment import Experiment
 from ray.tune.search import ConcurrencyLimiter, SearchGenerator
 
 from gxsearch.data.table import Table
-from gxsearch.search.liaison import RETRIES, Draws, Recoveries, Stage, Verdicts
+from gxsearch.search.liaison import RETRIES, Draws, Stage, Starts, Verdicts
 from gxsearch.search.rank import Place
 from gxsearch.search.refit import place_of
 from gxsearch.search.spec import Spec
@@ -108,7 +108,7 @@ class Fleet:
         self._controller = TuneController(
             search_alg=search,
             scheduler=Verdicts(self),
-            callbacks=[Recoveries(self)],
+            callbacks=[Starts(self)],
             storage=experiment.storage,
             reuse_actors=True,
         )

@@ -27,11 +27,20 @@ PREEMPTIONS = 20
 
 @dataclass
 class Stage:
-    """A search that a fleet serves: who decides, what a draw becomes, and which of Tune's trials is which of ours."""
+    """A search that a fleet serves.
+
+    Attributes:
+        referee: decides. room: looks at its disk.
+        config: makes of a draw what its actor is handed.
+        begin: is called when its first trial starts, which `begun` tells.
+        numbers: which of Tune's trials is which of ours.
+    """
 
     referee: Referee
     room: Room
     config: Callable[[Standing], dict[str, Any]]
+    begin: Callable[[], None] = lambda: None
+    begun: bool = False
     numbers: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -118,12 +127,19 @@ def _verdict(referee: Referee, number: int, result: dict[str, Any]) -> str:
     return TrialScheduler.STOP if last or referee.over(number) else TrialScheduler.CONTINUE
 
 
-class Recoveries(tune.Callback):
-    """Counts the new starts of trials."""
+class Starts(tune.Callback):
+    """Tells of the first start of a trial, and counts the new ones."""
 
     def __init__(self, fleet: Fleet):
         self._fleet = fleet
         self._again: Counter[str] = Counter()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tell that the search has begun."""
+        stage = self._fleet.stage
+        if not stage.begun:
+            stage.begun = True
+            stage.begin()
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """End a trial whose machine was taken away too often: for Tune, these are no failures, and have no limit."""

@@ -102,7 +102,9 @@ class Budget(Config):
 
     trials: int | None = knob(None, doc="number of trials", low=1, high=1_000_000)
     epochs: int = knob(doc="most epochs of a trial", low=1, high=1_000_000)
-    time_s: float | None = knob(None, doc="seconds from the start; written as time: 90s, 30m, 12h or 2d", above=0.0)
+    time_s: float | None = knob(
+        None, doc="seconds from the first trial on; written as time: 90s, 30m, 12h or 2d", above=0.0
+    )
 
 
 class Resources(Config):

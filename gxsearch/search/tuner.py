@@ -49,8 +49,7 @@ def search(
     room = Room(run, slots, lambda: list(referee.order.running))
     given = fleet.given(table, place_of(spec))
     draw = lambda trial: draw_config(spec, run, trial, referee.told(trial.number)) | {"given": given}  # noqa: E731
-    stage = Stage(referee, room, draw)
-    orphans = Orphans()
+    stage, orphans = Stage(referee, room, draw, deadline.start_late), Orphans()
     with _stopped_by_signals() as caught, _logged_to(run.log):
 
         def going() -> bool:

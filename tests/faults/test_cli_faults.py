@@ -185,7 +185,7 @@ def test_a_trial_whose_process_dies_again_and_again_fails_alone():
     run = RunDir("nowhere")
     spec = SimpleNamespace(objective=SimpleNamespace(mode="min"))
     referee = SimpleNamespace(spec=spec, run=run, unfinished=[], ended=lambda *end: told.append(end))
-    draws = Draws(SimpleNamespace(stage=Stage(referee, Room(run, 1, list), lambda trial: {}, {"a": 3})))
+    draws = Draws(SimpleNamespace(stage=Stage(referee, Room(run, 1, list), lambda trial: {}, numbers={"a": 3})))
 
     draws.on_trial_complete("a", error=False)
     draws.on_trial_complete("a", error=True)

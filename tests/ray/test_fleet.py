@@ -71,3 +71,11 @@ def test_a_trial_in_a_long_epoch_when_its_search_ends_holds_nothing_up(toy_spec,
 
     assert told(run) == alone(toy_spec(*SHORT), toy_table, tmp_path / "alone")
     assert time.monotonic() - begun < 500
+
+
+def test_starting_processes_takes_nothing_of_a_search_s_time(toy_spec, run_search, fleet):
+    fleet.end()
+
+    run = run_search(toy_spec("stop=none", "space.model.sleep=0.1", "budget.time=2s", "budget.trials=999"))
+
+    assert sum(len(t.history) for t in trials(run.ledger)) > 5
