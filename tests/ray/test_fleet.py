@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from gxsearch.results.ledger import trials
+from gxsearch.results.ledger import events, trials
+from gxsearch.search.deadline import Deadline
 from gxsearch.search.intake import read_table
 from gxsearch.search.local import search_here
 from gxsearch.search.opening import begin
@@ -73,9 +74,17 @@ def test_a_trial_in_a_long_epoch_when_its_search_ends_holds_nothing_up(toy_spec,
     assert time.monotonic() - begun < 500
 
 
-def test_starting_processes_takes_nothing_of_a_search_s_time(toy_spec, run_search, fleet):
-    fleet.end()
+def test_the_time_of_each_search_begins_with_its_first_trial_and_only_once(toy_spec, run_search, monkeypatch, tmp_path):
+    begun = []
+    monkeypatch.setattr(Deadline, "start_late", lambda deadline: begun.append(kinds(tmp_path)))
 
-    run = run_search(toy_spec("stop=none", "space.model.sleep=0.1", "budget.time=2s", "budget.trials=999"))
+    runs = [run_search(toy_spec(*SHORT), name) for name in ("a", "b")]
 
-    assert sum(len(t.history) for t in trials(run.ledger)) > 5
+    assert len(begun) == len(runs)
+    assert all("trial_created" in told and "epoch" not in told for told in begun)
+
+
+def kinds(folder):
+    """Return what the ledger of the newest run tells of."""
+    newest = max(folder.glob("*/ledger.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+    return {event["event"] for event in events(newest)}
