@@ -120,12 +120,16 @@ class Fleet:
     def _settled(self) -> bool:
         """Have trials that ran ahead end with their epoch; return whether they have, and actors hold nothing."""
         until = time.monotonic() + PATIENCE_S
-        while self._controller.get_live_trials() and time.monotonic() < until:
+        while self._live() and time.monotonic() < until:
             self._controller.step()
-        if self._controller.get_live_trials():
+        if self._live():
             return False
         self.thrift.rest()
         return True
+
+    def _live(self) -> bool:
+        """Whether a trial still runs; where none does, and none is drawn, a step of Tune's would wait for one."""
+        return any(not trial.is_finished() for trial in self._controller.get_live_trials())
 
 
 def _asked(spec: Spec) -> tuple[type[GxTrial], tune.PlacementGroupFactory]:
