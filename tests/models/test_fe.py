@@ -71,9 +71,10 @@ def test_tiles_equal_the_plain_module_in_outputs_and_gradients(config, n_rows):
     plain = naive(model, row[:, :, None].expand(6, 4, 3), gene[:, None, :].expand(6, 4, 3))
     ours, theirs = (gradients(model, (weight * y.square()).sum()) for y in (tiles, plain))
 
-    torch.testing.assert_close(tiles, plain, rtol=1e-12, atol=1e-12)
+    # the terms are summed in another order, by which processors differ by some 1e-12
+    torch.testing.assert_close(tiles, plain, rtol=1e-10, atol=1e-10)
     for a, b in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -84,8 +85,8 @@ def test_pairs_and_decoding_equal_the_plain_module(config):
 
     plain = naive(model, row, gene)
 
-    torch.testing.assert_close(model.predict(row, gene), plain, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(model.decode(model.samples.weight).flatten(), plain, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(model.predict(row, gene), plain, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(model.decode(model.samples.weight).flatten(), plain, rtol=1e-10, atol=1e-10)
 
 
 def test_weight_decay_is_the_explicit_penalty_on_every_weight():

@@ -34,7 +34,7 @@ objective: {metric: val/balanced_accuracy}
 space:
   model: {size: xs, gene_mask_width: 0.85}
   train: {lr: {value: 3e-3}, batch_size: 16}
-budget: {trials: 1, epochs: 40}
+budget: {trials: 1, epochs: 80}
 """
 
 
