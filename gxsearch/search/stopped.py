@@ -21,7 +21,8 @@ class Interrupted(RunError):
     """
 
     def __init__(self, run: RunDir, signal_number: int):
-        what = f"stopped; {len(list(run.path.glob('trials/*')))} trials are kept in {run.path}"
+        kept = [path for below in ("trials", "*/trials") for path in run.path.glob(f"{below}/*")]  # also a comparison's
+        what = f"stopped; {len(kept)} trials are kept in {run.path}"
         super().__init__([Fault("E690", "", what, f"go on with: gxsearch resume {run.path}")])
         self.signal, self.exit_code = signal_number, AGAIN if signal_number == signal.SIGUSR1 else 128 + signal_number
 

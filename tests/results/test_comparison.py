@@ -165,7 +165,7 @@ def test_a_comparison_that_was_stopped_goes_on_to_the_same_verdict(compared, fil
     for module in (comparing, steps):
         monkeypatch.setattr(module, "run_search", stopped)
     how = {"trials": 2, "sets": ["stop=none", "budget.epochs=5"], "out": tmp_path, "name": "both", "quiet": True}
-    with pytest.raises(Interrupted, match="go on with: gxsearch resume .*both$"):
+    with pytest.raises(Interrupted, match="stopped; 2 trials are kept .*go on with: gxsearch resume .*both$"):
         comparing.compare(files, **how)
     with pytest.raises(RunError, match="E631.*has not come to its end"):
         comparison.read(CompareDir(tmp_path / "both"))
